@@ -1,0 +1,65 @@
+"""The verbs of the Python interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from joulemark.meter.meter import Window
+    from joulemark.records.schema import Run
+
+__all__ = ["load", "measure", "run_suite"]
+
+
+def measure(label: str = "") -> Window:
+    """Give a window over the energy of this machine, to be used in a ``with`` statement.
+
+    Args:
+        label: what is measured, in your words.
+
+    Returns:
+        A window whose ``energy`` (joules, with interval, evidence and boundary) can be asked for once it is closed.
+    """
+    from joulemark.meter import default_meter
+
+    return default_meter().measure(label)
+
+
+def load(path: str | Path) -> tuple[Run, ...]:
+    """Read one run record, or all of a results folder.
+
+    Raises:
+        RecordError: if there is none, or one cannot be read.
+    """
+    from joulemark.records import load_runs
+
+    return load_runs(Path(path))
+
+
+def run_suite(
+    suite: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Run, ...]:
+    """Measure a suite and give its runs, as ``joulemark bench`` does.
+
+    Args:
+        suite: name of a suite that ships, or the path of a suite file.
+        out: results folder; each run is written there trial by trial.
+        resume: go on where an earlier call was cut off.
+        progress: called with a line of text now and then.
+
+    Raises:
+        JoulemarkError: see `joulemark.errors`; what was measured so far is in `out`.
+    """
+    from joulemark.bench import load_suite, run_plan
+
+    def say(event: object) -> None:
+        if progress is not None:
+            progress(str(event))
+
+    return run_plan(load_suite(suite), Path(out), resume=resume, report=say)

@@ -1,0 +1,379 @@
+"""Figures: values that know their unit, boundary, evidence, sources, and which errors they share.
+
+A figure carries its uncertainty as a list of *errors*: standard uncertainties, each with the name of the source it
+comes from (JCGM 100:2008, 5.1). Two figures that name the same source err together: in their ratio and in their
+difference the common part cancels, and in their sum it adds up linearly instead of in quadrature, as in the
+``uncertainties`` package. Nothing here needs a dependency.
+
+The 95 % interval is ``value * exp(±k u/value)`` for quantities that cannot be negative and ``value ± k u`` for
+signed ones. Both agree to first order; the first is exact for one multiplicative (log-normal) error, which is what a
+power model with an uncertain coefficient has, never reaches below zero, and is closed under products and ratios.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from joulemark.boundary import Boundary
+from joulemark.errors import UsageError
+from joulemark.stats.student import student_t_quantile
+from joulemark.units import format_number, format_quantity, scale_for
+
+__all__ = [
+    "Error",
+    "Evidence",
+    "Figure",
+    "Kind",
+    "NotComparable",
+    "Part",
+    "Source",
+    "difference",
+    "product",
+    "ratio",
+    "total",
+]
+
+COVERAGE = 0.95
+
+
+class NotComparable(UsageError):
+    """Two figures have different boundaries; the message says what would make them comparable."""
+
+
+class Kind(StrEnum):
+    """How a number came about."""
+
+    MEASURED = "measured"
+    MODELLED = "modelled"
+    ASSUMED = "assumed"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an input comes from.
+
+    Attributes:
+        name: short, such as "Cloud Carbon Footprint coefficients".
+        citation: publication, data sheet or file, with edition or year.
+        licence: licence of the source, where it has one.
+    """
+
+    name: str
+    citation: str
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One standard uncertainty.
+
+    Attributes:
+        source: name of what errs; figures that name the same source err together.
+        size: standard uncertainty in the figure's unit, signed: the sign says which way the figure moves with it.
+        dof: degrees of freedom; infinite for type B.
+    """
+
+    source: str
+    size: float
+    dof: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one domain or input contributes: its value in the figure's unit, and how it came about."""
+
+    name: str
+    value: float
+    kind: Kind
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How the parts of a figure came about."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def shares(self) -> Mapping[Kind, float]:
+        """Share of the figure by kind, adding up to 1 over what is available."""
+        whole = math.fsum(abs(p.value) for p in self.parts if p.kind is not Kind.UNAVAILABLE)
+        if whole == 0:
+            kinds = {p.kind for p in self.parts if p.kind is not Kind.UNAVAILABLE}
+            return {kind: 1 / len(kinds) for kind in kinds}
+        found = {
+            kind: math.fsum(abs(p.value) for p in self.parts if p.kind is kind) / whole
+            for kind in (Kind.MEASURED, Kind.MODELLED, Kind.ASSUMED)
+        }
+        return {kind: share for kind, share in found.items() if share > 0}
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """The parts that are unavailable, each with its reason."""
+        return tuple(p for p in self.parts if p.kind is Kind.UNAVAILABLE)
+
+    @property
+    def kind(self) -> Kind:
+        """The one kind that the whole may be called: the weakest that it holds."""
+        shares = self.shares
+        for kind in (Kind.ASSUMED, Kind.MODELLED, Kind.MEASURED):
+            if kind in shares:
+                return kind
+        return Kind.UNAVAILABLE
+
+    def __str__(self) -> str:
+        shares = self.shares
+        if not shares:
+            text = "unavailable"
+        elif len(shares) == 1:
+            text = str(next(iter(shares)))
+        else:
+            text = ", ".join(f"{_percent(share)} {kind}" for kind, share in shares.items())
+        if self.missing:
+            text += "; missing " + ", ".join(f"{p.name} ({p.reason})" for p in self.missing)
+        return text
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if 1 <= percent <= 99 else f"{percent:.2g} %"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A number that may leave the program.
+
+    Attributes:
+        value: in `unit`; NaN if it is unavailable.
+        unit: ``J``, ``W``, ``g``, ``m``, ``s``, ``1`` ..., with ``/`` and the unit of work for rates (``J/image``).
+        errors: standard uncertainties by source, one a source.
+        parts: what it is made of; a sum keeps its parts.
+        boundary: what it covers.
+        sources: where its inputs come from.
+        signed: whether it may be negative (a difference).
+    """
+
+    value: float
+    unit: str
+    boundary: Boundary
+    errors: tuple[Error, ...] = ()
+    parts: tuple[Part, ...] = ()
+    sources: tuple[Source, ...] = ()
+    signed: bool = False
+
+    @classmethod
+    def unavailable(cls, unit: str, boundary: Boundary, parts: Iterable[Part]) -> Figure:
+        """Build the figure of something that could not be found out; its parts say why."""
+        return cls(value=math.nan, unit=unit, boundary=boundary, parts=tuple(parts))
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
+
+    @property
+    def evidence(self) -> Evidence:
+        """How its parts came about."""
+        return Evidence(self.parts)
+
+    @property
+    def standard_uncertainty(self) -> float:
+        """Combined standard uncertainty, in the figure's unit (JCGM 100:2008, 5.1.2)."""
+        return math.sqrt(math.fsum(e.size**2 for e in self.errors)) if self.available else math.nan
+
+    @property
+    def dof(self) -> float:
+        """Effective degrees of freedom by Welch-Satterthwaite (JCGM 100:2008, G.4.1)."""
+        spread = math.fsum(e.size**4 / e.dof for e in self.errors if not math.isinf(e.dof))
+        return self.standard_uncertainty**4 / spread if spread > 0 else math.inf
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self._interval()[0]
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self._interval()[1]
+
+    def _interval(self) -> tuple[float, float]:
+        u = self.standard_uncertainty
+        if not u > 0:
+            return self.value, self.value
+        # Truncated to the next lower integer, as G.4.1 says; at least 1.
+        dof = self.dof
+        k = student_t_quantile((1 + COVERAGE) / 2, dof if math.isinf(dof) else max(1.0, math.floor(dof)))
+        if self.signed or self.value <= 0:
+            return self.value - k * u, self.value + k * u
+        factor = math.exp(min(k * u / self.value, 700.0))
+        return self.value / factor, self.value * factor
+
+    def __add__(self, other: Figure) -> Figure:
+        if not isinstance(other, Figure):
+            return NotImplemented
+        return total((self, other))
+
+    def __mul__(self, factor: float) -> Figure:
+        if not isinstance(factor, int | float):
+            return NotImplemented
+        return replace(
+            self,
+            value=self.value * factor,
+            errors=tuple(replace(e, size=e.size * factor) for e in self.errors),
+            parts=tuple(replace(p, value=p.value * factor) for p in self.parts),
+        )
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Figure:
+        if not isinstance(divisor, int | float):
+            return NotImplemented
+        return self * (1 / divisor)
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def format(self, family: str | None = None) -> str:
+        """Write value and interval, such as ``41.3 kJ ± 6 %`` or ``3.1 kJ (1.4 to 7.0)``.
+
+        Args:
+            family: unit family to print in (``J`` or ``Wh``); the figure's own unit without it.
+        """
+        if not self.available:
+            reasons = "; ".join(f"{p.name}: {p.reason}" for p in self.evidence.missing)
+            return f"unavailable ({reasons})" if reasons else "unavailable"
+        unit, _, per = self.unit.partition("/")
+        suffix = f"/{per}" if per else ""
+        low, high = self._interval()
+        relative = (high - low) / 2 / abs(self.value) if self.value else math.inf
+        family = family or (unit if unit in {"J", "W", "g", "m", "s"} else None)
+        factor, symbol = scale_for(self.value, family) if family else (1.0, "" if unit == "1" else unit)
+        symbol = f" {symbol}{suffix}".rstrip()
+        if relative < 0.25:
+            width = f"{100 * relative:.2g}" if relative >= 0.001 else "<0.1"
+            text = format_quantity(self.value, family) + suffix if family else format_number(self.value) + symbol
+            return f"{text} ± {width} %"
+        number, *ends = (format_number(v / factor, 2) for v in (self.value, low, high))
+        return f"{number}{symbol} ({ends[0]} to {ends[1]})"
+
+
+def _merge(weighted: Iterable[tuple[Figure, float]]) -> tuple[Error, ...]:
+    """Add errors that come from the same source linearly: that is what sharing them means."""
+    sizes: dict[str, float] = {}
+    dofs: dict[str, float] = {}
+    for figure, weight in weighted:
+        for error in figure.errors:
+            sizes[error.source] = sizes.get(error.source, 0.0) + weight * error.size
+            dofs[error.source] = min(dofs.get(error.source, math.inf), error.dof)
+    return tuple(Error(source, size, dofs[source]) for source, size in sizes.items())
+
+
+def _sources(figures: Iterable[Figure]) -> tuple[Source, ...]:
+    return tuple(dict.fromkeys(source for figure in figures for source in figure.sources))
+
+
+def total(figures: Iterable[Figure]) -> Figure:
+    """Add figures; the sum keeps their parts, and errors of one source add up linearly.
+
+    An unavailable figure does not enter the value, but stays among the parts with its reason and its components
+    leave the boundary: the sum says what it does not cover. A sum of nothing but unavailable ones is unavailable.
+
+    Raises:
+        UsageError: if units differ, or boundaries that no sum can have.
+        ValueError: if there is no figure at all.
+    """
+    figures = tuple(figures)
+    if not figures:
+        raise ValueError("a total needs at least one figure")
+    units = {f.unit for f in figures}
+    if len(units) > 1:
+        raise UsageError(f"Cannot add figures in different units: {', '.join(sorted(units))}.")
+    known = tuple(f for f in figures if f.available)
+    parts = tuple(p for f in figures for p in f.parts)
+    if not known:
+        return Figure.unavailable(figures[0].unit, figures[0].boundary, parts)
+    boundary = known[0].boundary
+    for figure in known[1:]:
+        try:
+            boundary |= figure.boundary
+        except ValueError as error:
+            raise NotComparable(f"Cannot add figures: {error}.") from error
+    return Figure(
+        value=math.fsum(f.value for f in known),
+        unit=known[0].unit,
+        boundary=boundary,
+        errors=_merge((f, 1.0) for f in known),
+        parts=parts,
+        sources=_sources(known),
+        signed=any(f.signed for f in known),
+    )
+
+
+def product(a: Figure, b: Figure, unit: str) -> Figure:
+    """Multiply two figures, such as joules and grams per joule; boundary and parts are those of `a`.
+
+    JCGM 100:2008, 5.1.6: relative errors add.
+    """
+    return Figure(
+        value=a.value * b.value,
+        unit=unit,
+        boundary=a.boundary,
+        errors=_merge(((a, b.value), (b, a.value))),
+        parts=tuple(replace(p, value=p.value * b.value) for p in a.parts),
+        sources=_sources((a, b)),
+        signed=a.signed or b.signed,
+    )
+
+
+def ratio(a: Figure, b: Figure) -> Figure:
+    """Say how many times `b` goes into `a`; errors that both share cancel.
+
+    Raises:
+        NotComparable: if their boundaries differ.
+        UsageError: if their units differ.
+    """
+    _comparable(a, b)
+    if not (a.available and b.available) or b.value == 0:
+        return Figure.unavailable("1", a.boundary, (*a.evidence.missing, *b.evidence.missing))
+    value = a.value / b.value
+    halves = ((a, 0.5 * value / abs(a.value) if a.value else 0.0), (b, 0.5 * value / abs(b.value)))
+    return Figure(
+        value=value,
+        unit="1",
+        boundary=a.boundary,
+        errors=_merge(((a, 1 / b.value), (b, -value / b.value))),
+        parts=tuple(replace(p, value=p.value * weight) for figure, weight in halves for p in figure.parts),
+        sources=_sources((a, b)),
+        signed=a.signed or b.signed,
+    )
+
+
+def difference(a: Figure, b: Figure) -> Figure:
+    """Give `a` minus `b`, which may be negative; errors that both share cancel.
+
+    Raises:
+        NotComparable: if their boundaries differ.
+        UsageError: if their units differ.
+    """
+    _comparable(a, b)
+    return Figure(
+        value=a.value - b.value,
+        unit=a.unit,
+        boundary=a.boundary,
+        errors=_merge(((a, 1.0), (b, -1.0))),
+        parts=(*a.parts, *(replace(p, value=-p.value) for p in b.parts)),
+        sources=_sources((a, b)),
+        signed=True,
+    )
+
+
+def _comparable(a: Figure, b: Figure) -> None:
+    if a.unit != b.unit:
+        raise UsageError(f"Cannot compare figures in different units: {a.unit} and {b.unit}.")
+    if found := a.boundary.differences(b.boundary):
+        raise NotComparable(f"These figures do not cover the same: {'; '.join(found)}.")

@@ -1,0 +1,338 @@
+"""Windows over the domains of a machine; they nest and overlap freely, from any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from joulemark.errors import UsageError
+from joulemark.figures import Figure, Kind
+from joulemark.meter.accumulator import Accumulator, Mark
+from joulemark.records.energy import domain_figure, energy_figure, power_figure
+from joulemark.records.schema import (
+    MEASUREMENT_SCHEMA,
+    DomainEnergy,
+    DomainRecord,
+    Instrument,
+    Machine,
+    Measurement,
+    Refusal,
+    WindowRecord,
+)
+from joulemark.sensors import Sensor, describe_machine, discover
+from joulemark.sensors.seam import Domain
+from joulemark.units import format_duration
+
+__all__ = ["Meter", "Window", "default_meter"]
+
+GAUGE_INTERVAL_S = 0.1
+WRAP_MARGIN = 3  # readings within the shortest time in which a counter can wrap
+
+
+class Meter:
+    """Reads sensors at the edges of windows, and in between only where a wrap or a gauge makes it necessary.
+
+    Args:
+        sensors: what to read; what `joulemark.sensors.discover` finds without it.
+        clock_ns: monotonic time in nanoseconds.
+
+    Raises:
+        UsageError: if two sensors name the same domain.
+    """
+
+    def __init__(
+        self, sensors: Sequence[Sensor] | None = None, *, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.refused: tuple[Refusal, ...] = ()
+        if sensors is None:
+            found = discover()
+            sensors, self.refused = found.sensors, found.refused
+        self.session = secrets.token_hex(4)
+        self._sensors = tuple(sensors)
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._accumulators = {d.name: Accumulator(d) for s in self._sensors for d in s.domains}
+        if len(self._accumulators) < sum(len(s.domains) for s in self._sensors):
+            raise UsageError("Two sensors name the same domain; give the meter only one of them.")
+        self.domains = tuple(_domain_record(s, d) for s in self._sensors for d in s.domains)
+        self._origin_ns = clock_ns()
+        self._windows = 0
+        self._open = 0
+        self._readings = 0
+        self._cost_ns = 0
+        self._interval_s = _sampling_interval_s(d for s in self._sensors for d in s.domains)
+        self._idle = threading.Event()
+        self._sampler: threading.Thread | None = None
+
+    def measure(self, label: str = "") -> Window:
+        """Give a window to be used in a ``with`` statement, or with its `start` and `stop`."""
+        return Window(self, label)
+
+    @property
+    def instrument(self) -> Instrument:
+        """What measuring itself has cost so far: readings, and CPU seconds of the threads that took them."""
+        return Instrument(readings=self._readings, cpu_s=self._cost_ns / 1e9)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of monotonic time since the meter was made: the origin of its windows."""
+        return (self._clock_ns() - self._origin_ns) / 1e9
+
+    def machine(self, *, identify: bool = False) -> Machine:
+        """Describe the machine for a record."""
+        titles = tuple(title for s in self._sensors for title in getattr(s, "titles", ()))
+        driver = next((s.name for s in self._sensors if s.name.startswith("nvml")), "")
+        return describe_machine(gpus=titles, gpu_driver=driver, identify=identify)
+
+    def close(self) -> None:
+        """Stop sampling and close the sensors."""
+        self._idle.set()
+        for sensor in self._sensors:
+            sensor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self) -> tuple[int, dict[str, Mark]]:
+        """Read everything once; give the time in nanoseconds and where each domain stands."""
+        with self._lock:
+            before = time.thread_time_ns()
+            now_ns = self._clock_ns()
+            for sensor in self._sensors:
+                for name, reading in sensor.read(now_ns).items():
+                    self._accumulators[name].update(now_ns, reading)
+            marks = {name: a.mark() for name, a in self._accumulators.items()}
+            self._readings += 1
+            self._cost_ns += time.thread_time_ns() - before
+        return now_ns, marks
+
+    def _opened(self) -> tuple[int, dict[str, Mark], int]:
+        taken = self._take()
+        with self._lock:
+            self._windows += 1
+            self._open += 1
+            number = self._windows
+            if self._interval_s is not None and (self._sampler is None or not self._sampler.is_alive()):
+                self._idle = threading.Event()
+                self._sampler = threading.Thread(
+                    target=self._sample, args=(self._interval_s, self._idle), name="joulemark-sampler", daemon=True
+                )
+                self._sampler.start()
+        return (*taken, number)
+
+    def _closed(self) -> tuple[int, dict[str, Mark]]:
+        taken = self._take()
+        with self._lock:
+            self._open -= 1
+            if self._open == 0:
+                self._idle.set()
+                self._sampler = None
+        return taken
+
+    def _sample(self, interval_s: float, idle: threading.Event) -> None:
+        while not idle.wait(interval_s):
+            self._take()
+
+    def _window_record(
+        self, label: str, start: tuple[int, dict[str, Mark]], end: tuple[int, dict[str, Mark]]
+    ) -> WindowRecord:
+        (start_ns, first), (end_ns, last) = start, end
+        energies = []
+        for name, accumulator in self._accumulators.items():
+            energy = accumulator.between(first[name], last[name])
+            if isinstance(energy, float):
+                energies.append(DomainEnergy(domain=name, energy_j=energy))
+            else:
+                energies.append(DomainEnergy(domain=name, unavailable=str(energy)))
+        return WindowRecord(
+            label=label,
+            start_s=(start_ns - self._origin_ns) / 1e9,
+            duration_s=(end_ns - start_ns) / 1e9,
+            energies=tuple(energies),
+        )
+
+
+class Window:
+    """A stretch of monotonic time whose energy is asked for.
+
+    ::
+
+        with jm.measure("epoch 1") as window:
+            train()
+        print(window)
+    """
+
+    def __init__(self, meter: Meter, label: str = "") -> None:
+        self._meter = meter
+        self.label = label
+        self._start: tuple[int, dict[str, Mark]] | None = None
+        self._record: WindowRecord | None = None
+        self._scope = ""
+
+    def start(self) -> Self:
+        """Open the window.
+
+        Raises:
+            UsageError: if it was opened before.
+        """
+        if self._start is not None:
+            raise UsageError("This window was opened before; take a new one for each measurement.")
+        now_ns, marks, number = self._meter._opened()
+        self._start = (now_ns, marks)
+        self._scope = f"{self._meter.session}/{number}"
+        return self
+
+    def stop(self) -> Self:
+        """Close the window; from now on its energy can be asked for.
+
+        Raises:
+            UsageError: if it is not open.
+        """
+        if self._start is None or self._record is not None:
+            raise UsageError("This window is not open.")
+        self._record = self._meter._window_record(self.label, self._start, self._meter._closed())
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def record(self) -> WindowRecord:
+        """Its raw readings.
+
+        Raises:
+            UsageError: if it is not closed yet.
+        """
+        if self._record is None:
+            raise UsageError("This window is not closed yet; ask for its energy after the with block.")
+        return self._record
+
+    @property
+    def duration_s(self) -> float:
+        """How long it was open, in seconds."""
+        return self.record.duration_s
+
+    @property
+    def energy(self) -> Figure:
+        """Energy over all counted domains, in joules, with its 95 % interval, evidence and boundary."""
+        return energy_figure(
+            self.record, self._meter.domains, session=self._meter.session, workload=self._scope
+        )
+
+    @property
+    def power(self) -> Figure:
+        """Mean power, in watts."""
+        return power_figure(self.energy, self.duration_s)
+
+    @property
+    def domains(self) -> Mapping[str, Figure]:
+        """Energy by domain, in joules; one that failed is there, unavailable, with its reason."""
+        return {
+            d.name: domain_figure(self.record, d, session=self._meter.session, workload=self._scope)
+            for d in self._meter.domains
+        }
+
+    def save(self, path: str | Path, *, identify: bool = False) -> None:
+        """Write it as a measurement record.
+
+        Raises:
+            OutputNotWritable: if that cannot be written.
+        """
+        from joulemark.records.files import save
+
+        save(self.measurement(identify=identify), Path(path))
+
+    def measurement(
+        self, *, identify: bool = False, exit_code: int | None = None, command: Sequence[str] | None = None
+    ) -> Measurement:
+        """Give the measurement record of this window; the command line goes in only with `identify`."""
+        return Measurement(
+            schema=MEASUREMENT_SCHEMA,
+            id=secrets.token_hex(8),
+            session=self._meter.session,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            label=self.label,
+            machine=self._meter.machine(identify=identify),
+            software=_software(),
+            domains=self._meter.domains,
+            windows=(self.record,),
+            refused=self._meter.refused,
+            instrument=self._meter.instrument,
+            exit_code=exit_code,
+            command=tuple(command) if identify and command is not None else None,
+        )
+
+    def __str__(self) -> str:
+        name = f"{self.label}: " if self.label else ""
+        if self._record is None:
+            return f"{name}{'open' if self._start else 'not opened yet'}"
+        counted = {d.name for d in self._meter.domains if d.counted}
+        parts = [
+            f"{domain} {figure.format()} {figure.evidence.kind if figure.available else ''}".strip()
+            for domain, figure in self.domains.items()
+            if domain in counted
+        ]
+        return f"{name}{self.energy.format()} in {format_duration(self.duration_s)}   {' · '.join(parts)}"
+
+
+def _domain_record(sensor: Sensor, domain: Domain) -> DomainRecord:
+    return DomainRecord(
+        name=domain.name,
+        components=tuple(sorted(domain.components)),
+        sensor=sensor.name,
+        kind=Kind(domain.kind).value,
+        accuracy=domain.accuracy,
+        # An antichain of the containment tree: nothing that lies in another domain, and no container beside its parts.
+        counted=domain.parent is None and not domain.container,
+        parent=domain.parent,
+        parameters=dict(domain.parameters),
+    )
+
+
+def _sampling_interval_s(domains: Iterable[Domain]) -> float | None:
+    """How often sensors must be read between edges, in seconds; None if they need not be."""
+    intervals = []
+    for domain in domains:
+        if domain.reading == "gauge":
+            intervals.append(GAUGE_INTERVAL_S)
+        elif domain.wrap_uj is not None:
+            intervals.append(domain.wrap_uj / 1e6 / domain.max_power_w / WRAP_MARGIN)
+    return min(intervals, default=None)
+
+
+def _software() -> dict[str, str]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    with contextlib.suppress(PackageNotFoundError):
+        found["joulemark"] = version("joulemark")
+    return found
+
+
+_default: Meter | None = None
+_default_lock = threading.Lock()
+
+
+def default_meter() -> Meter:
+    """Give the meter that `joulemark.measure` uses: all sensors of this machine, made at its first use."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Meter()
+        return _default

@@ -1,0 +1,188 @@
+"""From windows to figures: the one place where a record becomes a number with an interval.
+
+Live windows and loaded files both come through here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from joulemark.boundary import Boundary
+from joulemark.figures import Error, Figure, Kind, Part, Source, total
+from joulemark.records.schema import Accuracy, DomainRecord, Measurement, Run, WindowRecord
+from joulemark.stats import summarise
+
+__all__ = ["domain_figure", "energy_figure", "energy_per_unit", "phase_energy", "power_figure"]
+
+
+def domain_figure(
+    window: WindowRecord, domain: DomainRecord, *, session: str, workload: str, phases: tuple[str, ...] = ()
+) -> Figure:
+    """Give the energy of one domain in a window, in joules.
+
+    Its errors, as standard uncertainties:
+
+    - *gain*, shared by all readings of the sensor: within a session for a sensor that measures (each board has its
+      own), everywhere for a model (its coefficients are the same everywhere);
+    - *mix*, shared by the windows of one workload;
+    - *edges*, this window's own: a reading is as old as a part of its update period T, uniformly. Its mean cancels
+      between both edges, its variance P^2 T^2 / 12 counts twice, so u = P T / sqrt(6); likewise resolution / sqrt(6)
+      (JCGM 100:2008, 4.3.7).
+
+    Args:
+        window: where the reading is.
+        domain: what is asked for.
+        session: scope within which a sensor's gain error is shared.
+        workload: scope within which a model's mix error is shared.
+        phases: the phases that the window covers, for the boundary.
+    """
+    boundary = Boundary.of(domain.components, phases=phases)
+    reading = next((e for e in window.energies if e.domain == domain.name), None)
+    if reading is None or reading.energy_j is None:
+        reason = "not read in this window" if reading is None else str(reading.unavailable)
+        return Figure.unavailable("J", boundary, [Part(domain.name, math.nan, Kind.UNAVAILABLE, reason)])
+    energy_j = reading.energy_j
+    return Figure(
+        value=energy_j,
+        unit="J",
+        boundary=boundary,
+        errors=tuple(_errors(energy_j, window, domain, session, workload)),
+        parts=(Part(domain.name, energy_j, Kind(domain.kind)),),
+        sources=_sources(domain.accuracy),
+    )
+
+
+def _errors(
+    energy_j: float, window: WindowRecord, domain: DomainRecord, session: str, workload: str
+) -> Sequence[Error]:
+    accuracy = domain.accuracy
+    scope = session if domain.kind == "measured" else "everywhere"
+    power_w = energy_j / window.duration_s if window.duration_s > 0 else 0.0
+    edges_j = math.hypot(power_w * accuracy.period_s, accuracy.resolution_j) / math.sqrt(6)
+    candidates = (
+        Error(f"gain of {domain.sensor}:{domain.name} ({scope})", accuracy.gain * energy_j),
+        Error(f"mix of {domain.sensor}:{domain.name} ({workload})", accuracy.mix * energy_j),
+        Error(f"edges of {domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})", edges_j),
+    )
+    return [error for error in candidates if error.size > 0]
+
+
+def _sources(accuracy: Accuracy) -> tuple[Source, ...]:
+    return tuple(Source(name=s.name, citation=s.citation, licence=s.licence) for s in accuracy.sources)
+
+
+def energy_figure(
+    window: WindowRecord,
+    domains: Sequence[DomainRecord],
+    *,
+    session: str,
+    workload: str,
+    phases: tuple[str, ...] = (),
+) -> Figure:
+    """Give the energy of a window over all counted domains, in joules."""
+    counted = [d for d in domains if d.counted]
+    if not counted:
+        none = Part("all", math.nan, Kind.UNAVAILABLE, "no sensor and no model covers this machine")
+        return Figure.unavailable("J", Boundary.of((), phases=phases), [none])
+    return total(domain_figure(window, d, session=session, workload=workload, phases=phases) for d in counted)
+
+
+def phase_energy(run: Run, phase: str) -> Figure | None:
+    """Give the energy of a phase other than query (``load``, ``warm-up``, ``idle-before``), or None if it has none."""
+    window = run.phases.get(phase)
+    if window is None:
+        return None
+    return energy_figure(window, run.domains, session=run.session, workload=run.id, phases=(phase,))
+
+
+def energy_per_unit(run: Run) -> Figure:
+    """Give the energy of one unit of work over the trials of a run, in J/unit.
+
+    The value is the mean over trials. Its type A uncertainty comes from their spread (which holds the window edges
+    already), the type B ones are those that trials share.
+
+    A run that failed, or has a domain missing in one of its trials, is not made better by that: a failed run is
+    unavailable, and a domain that is missing anywhere is left out everywhere.
+    """
+    unit = f"J/{run.workload.unit}"
+    trials = [t for t in run.trials if t.units > 0]
+    if run.failure is not None or not trials:
+        reason = run.failure or "no trial gave a valid answer"
+        boundary = Boundary.of((), phases=("query",))
+        return Figure.unavailable(unit, boundary, [Part("run", math.nan, Kind.UNAVAILABLE, reason)])
+    counted = [d for d in run.domains if d.counted]
+    energies = [
+        {
+            d.name: domain_figure(t.window, d, session=run.session, workload=run.id, phases=("query",))
+            for d in counted
+        }
+        for t in trials
+    ]
+    usable = [d for d in counted if all(e[d.name].available for e in energies)]
+    lost = [next(e[d.name] for e in energies if not e[d.name].available) for d in counted if d not in usable]
+    if not usable:
+        boundary = Boundary.of((), phases=("query",))
+        return Figure.unavailable(unit, boundary, [p for figure in lost for p in figure.parts])
+    per_trial = [
+        math.fsum(e[d.name].value for d in usable) / t.units for e, t in zip(energies, trials, strict=True)
+    ]
+    means = [
+        (d, math.fsum(e[d.name].value / t.units for e, t in zip(energies, trials, strict=True)) / len(trials))
+        for d in usable
+    ]
+    figure = Figure(
+        value=math.fsum(mean for _, mean in means),
+        unit=unit,
+        boundary=Boundary.of((c for d in usable for c in d.components), phases=("query",)),
+        errors=_shared(means, run) + _repetition(per_trial, energies, trials[0].units, run),
+        parts=(
+            *(Part(d.name, mean, Kind(d.kind)) for d, mean in means),
+            *(p for figure in lost for p in figure.parts),
+        ),
+        sources=tuple(dict.fromkeys(s for d in usable for s in _sources(d.accuracy))),
+    )
+    return figure
+
+
+def _shared(means: Sequence[tuple[DomainRecord, float]], run: Run) -> tuple[Error, ...]:
+    """What all trials share: gain and mix of each domain."""
+    found = []
+    for domain, mean in means:
+        scope = run.session if domain.kind == "measured" else "everywhere"
+        found += [
+            Error(f"gain of {domain.sensor}:{domain.name} ({scope})", domain.accuracy.gain * mean),
+            Error(f"mix of {domain.sensor}:{domain.name} ({run.id})", domain.accuracy.mix * mean),
+        ]
+    return tuple(error for error in found if error.size > 0)
+
+
+def _repetition(
+    per_trial: Sequence[float], energies: Sequence[dict[str, Figure]], units: int, run: Run
+) -> tuple[Error, ...]:
+    """Type A uncertainty of the mean; for a single trial, which has no spread, the edges of its window."""
+    if len(per_trial) > 1:
+        summary = summarise(per_trial)
+        if summary.standard_error == 0:
+            return ()
+        return (Error(f"repetition of {run.id}", summary.standard_error, summary.n - 1),)
+    return tuple(
+        replace(error, size=error.size / units)
+        for figure in energies[0].values()
+        for error in figure.errors
+        if error.source.startswith("edges")
+    )
+
+
+def power_figure(energy: Figure, duration_s: float) -> Figure:
+    """Give the mean power of an energy over a duration, in watts."""
+    return replace(energy / duration_s, unit="W")
+
+
+def measurement_energy(measurement: Measurement) -> tuple[Figure, ...]:
+    """Give the energy of each window of a measurement, in joules."""
+    return tuple(
+        energy_figure(w, measurement.domains, session=measurement.session, workload=measurement.id)
+        for w in measurement.windows
+    )

@@ -1,0 +1,298 @@
+"""The record types. Their JSON schemas are printed by ``joulemark schema run`` and ``joulemark schema measurement``.
+
+History of the formats:
+    joulemark/run/1, joulemark/measurement/1    first published (0.1.0)
+
+A change that an old reader would misunderstand raises the number; files of every earlier number still load.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+__all__ = [
+    "MEASUREMENT_SCHEMA",
+    "RUN_SCHEMA",
+    "Accuracy",
+    "DomainEnergy",
+    "DomainRecord",
+    "Instrument",
+    "Machine",
+    "Measurement",
+    "Protocol",
+    "QualityRecord",
+    "Refusal",
+    "Run",
+    "SourceRecord",
+    "Status",
+    "Trial",
+    "WeightFile",
+    "WindowRecord",
+    "WorkloadRecord",
+]
+
+RUN_SCHEMA = "joulemark/run/1"
+MEASUREMENT_SCHEMA = "joulemark/measurement/1"
+
+Status = Literal["running", "complete", "interrupted", "failed"]
+Joules = Annotated[float, Meta(description="joules")]
+Seconds = Annotated[float, Meta(ge=0, description="seconds of monotonic time")]
+Relative = Annotated[float, Meta(ge=0, description="standard uncertainty, as a fraction of the value")]
+Count = Annotated[int, Meta(ge=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all records: immutable, and strict about what a file may hold."""
+
+
+class SourceRecord(_Record):
+    """Where an input comes from: name, citation with edition or year, licence."""
+
+    name: str
+    citation: str
+    licence: str = ""
+
+
+class Accuracy(_Record):
+    """What is known of a domain's errors.
+
+    Attributes:
+        gain: relative error that all readings of this sensor or model share.
+        mix: further relative error that the trials of one workload share, but two workloads do not (an instruction
+            mix that a load model cannot see); 0 for sensors that measure.
+        period_s: time between updates of the reading; a window's edges are unsure by a part of it.
+        resolution_j: smallest step of the reading.
+        sources: where these numbers come from.
+    """
+
+    gain: Relative
+    mix: Relative = 0.0
+    period_s: Seconds = 0.0
+    resolution_j: Annotated[float, Meta(ge=0)] = 0.0
+    sources: tuple[SourceRecord, ...] = ()
+
+
+class DomainRecord(_Record):
+    """One thing that a sensor sees, as it was used.
+
+    Attributes:
+        name: ``cpu-0``, ``dram-0``, ``gpu-0`` ...
+        components: what it covers, see `joulemark.boundary.Component`.
+        sensor: the sensor's name and version or driver.
+        kind: ``measured`` or ``modelled``.
+        counted: whether it enters totals (a parent or a child of a counted domain does not).
+        parent: the domain that contains it.
+        parameters: of a model, with units in the names (``max_w``).
+    """
+
+    name: str
+    components: tuple[str, ...]
+    sensor: str
+    kind: Literal["measured", "modelled", "assumed"]
+    accuracy: Accuracy
+    counted: bool = True
+    parent: str | None = None
+    parameters: dict[str, float | str] = {}
+
+
+class Refusal(_Record):
+    """A sensor that was looked for and not used, and why; `remedy` is a command that would change that."""
+
+    sensor: str
+    reason: str
+    remedy: str = ""
+
+
+class DomainEnergy(_Record):
+    """Energy of one domain in a window, or the reason why there is none. Never zero for a failure."""
+
+    domain: str
+    energy_j: Joules | None = None
+    unavailable: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.energy_j is None) == (self.unavailable is None):
+            raise ValueError(f"domain {self.domain!r} needs either energy_j or the reason why it is unavailable")
+
+
+class WindowRecord(_Record):
+    """A stretch of monotonic time and the energy of each domain in it; `start_s` counts from the record's origin."""
+
+    label: str
+    start_s: float
+    duration_s: Seconds
+    energies: tuple[DomainEnergy, ...]
+
+
+class Trial(_Record):
+    """One repetition of a workload.
+
+    Attributes:
+        window: its time and energy.
+        units: units of work that were answered validly.
+        invalid: answers that were no answers; their energy is in the window, they are not in `units`.
+        invalid_reason: why the first of them was none.
+        tokens_in: tokens read, where the model reads tokens.
+        tokens_out: tokens written, where it writes them.
+        cpu_s: CPU time of the worker process in the window.
+    """
+
+    window: WindowRecord
+    units: Count
+    invalid: Count = 0
+    invalid_reason: str = ""
+    tokens_in: Count | None = None
+    tokens_out: Count | None = None
+    cpu_s: Seconds | None = None
+
+
+class Machine(_Record):
+    """Hardware and system, without anything that names its owner.
+
+    `hostname` is None unless it was asked for with ``--identify``.
+    """
+
+    processor: str
+    cpus: Count
+    memory_bytes: Count
+    system: str
+    virtual: bool
+    gpus: tuple[str, ...] = ()
+    gpu_driver: str = ""
+    hostname: str | None = None
+
+
+class WeightFile(_Record):
+    """A file of a model, pinned."""
+
+    role: str
+    origin: str
+    sha256: Sha256
+    size_bytes: Count
+
+
+class WorkloadRecord(_Record):
+    """Task x model x backend x settings x inputs.
+
+    Attributes:
+        unit: unit of work, in the singular.
+        model_title: the model's name for people, with what a reader must know.
+        parameters: number of weights, where known.
+        inputs: id of the inputs.
+        inputs_sha256: hash of the inputs' contents.
+        key: short text that tells this workload from the others of its suite.
+    """
+
+    key: str
+    task: str
+    unit: str
+    model: str
+    model_title: str
+    backend: str
+    settings: dict[str, int | float | str | bool]
+    inputs: str
+    inputs_sha256: Sha256
+    parameters: Count | None = None
+    precision: str = ""
+    licence: str = ""
+    weights: tuple[WeightFile, ...] = ()
+
+
+class Protocol(_Record):
+    """How it was measured: see docs/method.md.
+
+    Attributes:
+        trial_s: shortest trial that was aimed at.
+        min_trials: trials before the stopping rule may stop.
+        max_trials: trials at which it stops in any case.
+        precision: relative 95 % half-width of the mean at which it stops.
+        budget_s: time for the query phase at which it stops.
+        idle_s: length of the idle windows before and after.
+        warm_up_s: least length of the warm-up.
+        seed: seed of the order of workloads.
+        position: place of this workload in that order, from 0.
+    """
+
+    trial_s: Seconds
+    min_trials: Count
+    max_trials: Count
+    precision: Relative
+    budget_s: Seconds
+    idle_s: Seconds
+    warm_up_s: Seconds
+    seed: int
+    position: Count = 0
+
+
+class QualityRecord(_Record):
+    """A quality metric over the answers of the run."""
+
+    metric: str
+    value: float
+    n: Count
+
+
+class Instrument(_Record):
+    """What measuring itself cost: readings of the sensors and CPU time they took, in the whole run."""
+
+    readings: Count
+    cpu_s: Seconds
+
+
+class Run(_Record):
+    """All trials of one workload on one machine, with what is needed to repeat it.
+
+    Attributes:
+        schema: ``joulemark/run/1``.
+        id: random, tells runs apart.
+        session: random, shared by the runs of one suite call on one machine; their sensors err together.
+        created: UTC, ISO 8601.
+        status: ``running`` until the last trial is in; a file with that status was cut off and can be resumed.
+        failure: why there is no figure, if it failed.
+        phases: windows of the other phases: ``idle-before``, ``load``, ``warm-up``, ``idle-after``.
+    """
+
+    schema: Literal["joulemark/run/1"]
+    id: str
+    session: str
+    suite: str
+    created: str
+    status: Status
+    machine: Machine
+    software: dict[str, str]
+    workload: WorkloadRecord
+    protocol: Protocol
+    domains: tuple[DomainRecord, ...]
+    refused: tuple[Refusal, ...] = ()
+    phases: dict[str, WindowRecord] = {}
+    trials: tuple[Trial, ...] = ()
+    quality: QualityRecord | None = None
+    instrument: Instrument | None = None
+    failure: str | None = None
+
+
+class Measurement(_Record):
+    """What ``joulemark measure --save`` and ``Window.save`` write: windows over any work.
+
+    Attributes:
+        label: what was measured, in the user's words.
+        exit_code: of the command, where there was one.
+        command: the command line, only with ``--identify`` (arguments can hold prompts and names).
+    """
+
+    schema: Literal["joulemark/measurement/1"]
+    id: str
+    session: str
+    created: str
+    label: str
+    machine: Machine
+    software: dict[str, str]
+    domains: tuple[DomainRecord, ...]
+    windows: tuple[WindowRecord, ...]
+    refused: tuple[Refusal, ...] = ()
+    instrument: Instrument | None = None
+    exit_code: int | None = None
+    command: tuple[str, ...] | None = None

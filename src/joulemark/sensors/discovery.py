@@ -1,0 +1,132 @@
+"""Which sensors this machine has, which are used, and why the others are not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from joulemark.boundary import Component
+from joulemark.errors import PermissionDenied, SensorError
+from joulemark.records.schema import Refusal
+from joulemark.sensors.seam import Sensor
+
+__all__ = ["Discovery", "Places", "discover"]
+
+GROUP = "joulemark.sensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look; a test gives a recorded tree."""
+
+    sysfs: Path = Path("/sys")
+    procfs: Path = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found.
+
+    Attributes:
+        sensors: those to be read. Each component is measured, or else modelled, but not both.
+        refused: those that were looked for and are not used, each with its reason.
+    """
+
+    sensors: tuple[Sensor, ...]
+    refused: tuple[Refusal, ...]
+
+    def close(self) -> None:
+        """Close every sensor."""
+        for sensor in self.sensors:
+            sensor.close()
+
+
+SensorFactory = Callable[[Places], Sensor]
+
+
+def discover(places: Places | None = None, *, only: Iterable[str] | None = None) -> Discovery:
+    """Look for sensors, measured ones first, then models for what is left.
+
+    Sensors register under the entry-point group ``joulemark.sensors`` as a callable that takes `Places` and gives a
+    `Sensor` or raises a `SensorError`; the built-in ones register in the same way.
+
+    Args:
+        places: where to look; this machine without it.
+        only: names of entry points to try; all without it.
+    """
+    places = places or Places()
+    wanted = None if only is None else set(only)
+    found: list[tuple[str, Sensor]] = []
+    refused: list[Refusal] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        if wanted is not None and point.name not in wanted:
+            continue
+        try:
+            found.append((point.name, _load(point)(places)))
+        except SensorError as error:
+            remedy = error.remedy if isinstance(error, PermissionDenied) else ""
+            refused.append(Refusal(sensor=point.name, reason=str(error), remedy=remedy))
+        except (ImportError, AttributeError) as error:
+            refused.append(Refusal(sensor=point.name, reason=f"broken plug-in: {error}"))
+    return _without_double_cover(found, refused)
+
+
+def _load(point: EntryPoint) -> SensorFactory:
+    factory: SensorFactory = point.load()
+    return factory
+
+
+def _without_double_cover(found: list[tuple[str, Sensor]], refused: list[Refusal]) -> Discovery:
+    """Drop every model of something that is measured."""
+    measured: dict[Component, str] = {}
+    for name, sensor in found:
+        for domain in sensor.domains:
+            if domain.kind == "measured" and not domain.container and domain.parent is None:
+                measured.update(dict.fromkeys(domain.components, name))
+    used: list[Sensor] = []
+    for name, sensor in found:
+        covered = {
+            component: measured[component]
+            for domain in sensor.domains
+            if domain.kind == "modelled"
+            for component in domain.components
+            if component in measured
+        }
+        if not covered:
+            used.append(sensor)
+            continue
+        with contextlib.closing(sensor):
+            by = ", ".join(f"{component} is measured by {who}" for component, who in sorted(covered.items()))
+            refused.append(Refusal(sensor=name, reason=f"not needed: {by}"))
+    return Discovery(tuple(used), tuple(refused))
+
+
+def rapl(places: Places) -> Sensor:
+    """Entry point of the powercap sensor."""
+    from joulemark.sensors.rapl import RaplSensor
+
+    return RaplSensor(places.sysfs)
+
+
+def nvml(places: Places) -> Sensor:
+    """Entry point of the NVIDIA sensor."""
+    from joulemark.sensors.nvml import NvmlSensor
+
+    return NvmlSensor()
+
+
+def cpu_load(places: Places) -> Sensor:
+    """Entry point of the processor's load model."""
+    from joulemark.sensors.load_models import CpuLoadModel
+
+    return CpuLoadModel(places.procfs)
+
+
+def dram_size(places: Places) -> Sensor:
+    """Entry point of the memory's size model."""
+    from joulemark.sensors.load_models import DramModel
+
+    return DramModel(places.procfs)
