@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from joulemark.errors import UsageError
-from joulemark.figures import Figure, Kind
+from joulemark.figures import Figure
 from joulemark.meter.accumulator import Accumulator, Mark
 from joulemark.records.energy import domain_figure, energy_figure, power_figure
 from joulemark.records.schema import (
@@ -125,7 +125,10 @@ class Meter:
             if self._interval_s is not None and (self._sampler is None or not self._sampler.is_alive()):
                 self._idle = threading.Event()
                 self._sampler = threading.Thread(
-                    target=self._sample, args=(self._interval_s, self._idle), name="joulemark-sampler", daemon=True
+                    target=self._sample,
+                    args=(self._interval_s, self._idle),
+                    name="joulemark-sampler",
+                    daemon=True,
                 )
                 self._sampler.start()
         return (*taken, number)
@@ -230,9 +233,7 @@ class Window:
     @property
     def energy(self) -> Figure:
         """Energy over all counted domains, in joules, with its 95 % interval, evidence and boundary."""
-        return energy_figure(
-            self.record, self._meter.domains, session=self._meter.session, workload=self._scope
-        )
+        return energy_figure(self.record, self._meter.domains, session=self._meter.session, workload=self._scope)
 
     @property
     def power(self) -> Figure:
@@ -295,7 +296,7 @@ def _domain_record(sensor: Sensor, domain: Domain) -> DomainRecord:
         name=domain.name,
         components=tuple(sorted(domain.components)),
         sensor=sensor.name,
-        kind=Kind(domain.kind).value,
+        kind=domain.kind,
         accuracy=domain.accuracy,
         # An antichain of the containment tree: nothing that lies in another domain, and no container beside its parts.
         counted=domain.parent is None and not domain.container,

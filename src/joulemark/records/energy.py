@@ -25,7 +25,7 @@ def domain_figure(
     Its errors, as standard uncertainties:
 
     - *gain*, shared by all readings of the sensor: within a session for a sensor that measures (each board has its
-      own), everywhere for a model (its coefficients are the same everywhere);
+      own), wherever a model has the same parameters (its coefficients err in the same way);
     - *mix*, shared by the windows of one workload;
     - *edges*, this window's own: a reading is as old as a part of its update period T, uniformly. Its mean cancels
       between both edges, its variance P^2 T^2 / 12 counts twice, so u = P T / sqrt(6); likewise resolution / sqrt(6)
@@ -58,15 +58,32 @@ def _errors(
     energy_j: float, window: WindowRecord, domain: DomainRecord, session: str, workload: str
 ) -> Sequence[Error]:
     accuracy = domain.accuracy
-    scope = session if domain.kind == "measured" else "everywhere"
     power_w = energy_j / window.duration_s if window.duration_s > 0 else 0.0
     edges_j = math.hypot(power_w * accuracy.period_s, accuracy.resolution_j) / math.sqrt(6)
     candidates = (
-        Error(f"gain of {domain.sensor}:{domain.name} ({scope})", accuracy.gain * energy_j),
-        Error(f"mix of {domain.sensor}:{domain.name} ({workload})", accuracy.mix * energy_j),
+        Error(_gain_source(domain, session), accuracy.gain * energy_j),
+        Error(_mix_source(domain, workload), accuracy.mix * energy_j),
         Error(f"edges of {domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})", edges_j),
     )
     return [error for error in candidates if error.size > 0]
+
+
+def _gain_source(domain: DomainRecord, session: str) -> str:
+    """Name the gain error: who names the same one errs by the same factor."""
+    if domain.kind == "measured":
+        scope = session
+    else:
+        scope = ", ".join(f"{name} {value}" for name, value in sorted(domain.parameters.items()))
+    return f"gain of {domain.sensor}:{domain.name} ({scope})"
+
+
+def _mix_source(domain: DomainRecord, workload: str) -> str:
+    return f"mix of {domain.sensor}:{domain.name} ({workload})"
+
+
+def _workload_scope(run: Run) -> str:
+    """Runs of the same workload have the same instruction mix, whenever they were measured."""
+    return f"{run.workload.key} on {run.workload.inputs_sha256[:12]}"
 
 
 def _sources(accuracy: Accuracy) -> tuple[Source, ...]:
@@ -94,7 +111,9 @@ def phase_energy(run: Run, phase: str) -> Figure | None:
     window = run.phases.get(phase)
     if window is None:
         return None
-    return energy_figure(window, run.domains, session=run.session, workload=run.id, phases=(phase,))
+    return energy_figure(
+        window, run.domains, session=run.session, workload=f"{_workload_scope(run)}, {phase}", phases=(phase,)
+    )
 
 
 def energy_per_unit(run: Run) -> Figure:
@@ -115,7 +134,7 @@ def energy_per_unit(run: Run) -> Figure:
     counted = [d for d in run.domains if d.counted]
     energies = [
         {
-            d.name: domain_figure(t.window, d, session=run.session, workload=run.id, phases=("query",))
+            d.name: domain_figure(t.window, d, session=run.session, workload=_workload_scope(run), phases=("query",))
             for d in counted
         }
         for t in trials
@@ -125,14 +144,12 @@ def energy_per_unit(run: Run) -> Figure:
     if not usable:
         boundary = Boundary.of((), phases=("query",))
         return Figure.unavailable(unit, boundary, [p for figure in lost for p in figure.parts])
-    per_trial = [
-        math.fsum(e[d.name].value for d in usable) / t.units for e, t in zip(energies, trials, strict=True)
-    ]
+    per_trial = [math.fsum(e[d.name].value for d in usable) / t.units for e, t in zip(energies, trials, strict=True)]
     means = [
         (d, math.fsum(e[d.name].value / t.units for e, t in zip(energies, trials, strict=True)) / len(trials))
         for d in usable
     ]
-    figure = Figure(
+    return Figure(
         value=math.fsum(mean for _, mean in means),
         unit=unit,
         boundary=Boundary.of((c for d in usable for c in d.components), phases=("query",)),
@@ -143,17 +160,15 @@ def energy_per_unit(run: Run) -> Figure:
         ),
         sources=tuple(dict.fromkeys(s for d in usable for s in _sources(d.accuracy))),
     )
-    return figure
 
 
 def _shared(means: Sequence[tuple[DomainRecord, float]], run: Run) -> tuple[Error, ...]:
     """What all trials share: gain and mix of each domain."""
     found = []
     for domain, mean in means:
-        scope = run.session if domain.kind == "measured" else "everywhere"
         found += [
-            Error(f"gain of {domain.sensor}:{domain.name} ({scope})", domain.accuracy.gain * mean),
-            Error(f"mix of {domain.sensor}:{domain.name} ({run.id})", domain.accuracy.mix * mean),
+            Error(_gain_source(domain, run.session), domain.accuracy.gain * mean),
+            Error(_mix_source(domain, _workload_scope(run)), domain.accuracy.mix * mean),
         ]
     return tuple(error for error in found if error.size > 0)
 

@@ -8,7 +8,7 @@ A change that an old reader would misunderstand raises the number; files of ever
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -33,8 +33,8 @@ __all__ = [
     "WorkloadRecord",
 ]
 
-RUN_SCHEMA = "joulemark/run/1"
-MEASUREMENT_SCHEMA = "joulemark/measurement/1"
+RUN_SCHEMA: Final = "joulemark/run/1"
+MEASUREMENT_SCHEMA: Final = "joulemark/measurement/1"
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 Joules = Annotated[float, Meta(description="joules")]
@@ -48,7 +48,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all records: immutable, and strict about what a file may hold."""
 
 
-class SourceRecord(_Record):
+class SourceRecord(_Record, frozen=True):
     """Where an input comes from: name, citation with edition or year, licence."""
 
     name: str
@@ -56,7 +56,7 @@ class SourceRecord(_Record):
     licence: str = ""
 
 
-class Accuracy(_Record):
+class Accuracy(_Record, frozen=True):
     """What is known of a domain's errors.
 
     Attributes:
@@ -75,7 +75,7 @@ class Accuracy(_Record):
     sources: tuple[SourceRecord, ...] = ()
 
 
-class DomainRecord(_Record):
+class DomainRecord(_Record, frozen=True):
     """One thing that a sensor sees, as it was used.
 
     Attributes:
@@ -98,7 +98,7 @@ class DomainRecord(_Record):
     parameters: dict[str, float | str] = {}
 
 
-class Refusal(_Record):
+class Refusal(_Record, frozen=True):
     """A sensor that was looked for and not used, and why; `remedy` is a command that would change that."""
 
     sensor: str
@@ -106,7 +106,7 @@ class Refusal(_Record):
     remedy: str = ""
 
 
-class DomainEnergy(_Record):
+class DomainEnergy(_Record, frozen=True):
     """Energy of one domain in a window, or the reason why there is none. Never zero for a failure."""
 
     domain: str
@@ -118,7 +118,7 @@ class DomainEnergy(_Record):
             raise ValueError(f"domain {self.domain!r} needs either energy_j or the reason why it is unavailable")
 
 
-class WindowRecord(_Record):
+class WindowRecord(_Record, frozen=True):
     """A stretch of monotonic time and the energy of each domain in it; `start_s` counts from the record's origin."""
 
     label: str
@@ -127,7 +127,7 @@ class WindowRecord(_Record):
     energies: tuple[DomainEnergy, ...]
 
 
-class Trial(_Record):
+class Trial(_Record, frozen=True):
     """One repetition of a workload.
 
     Attributes:
@@ -149,7 +149,7 @@ class Trial(_Record):
     cpu_s: Seconds | None = None
 
 
-class Machine(_Record):
+class Machine(_Record, frozen=True):
     """Hardware and system, without anything that names its owner.
 
     `hostname` is None unless it was asked for with ``--identify``.
@@ -165,7 +165,7 @@ class Machine(_Record):
     hostname: str | None = None
 
 
-class WeightFile(_Record):
+class WeightFile(_Record, frozen=True):
     """A file of a model, pinned."""
 
     role: str
@@ -174,7 +174,7 @@ class WeightFile(_Record):
     size_bytes: Count
 
 
-class WorkloadRecord(_Record):
+class WorkloadRecord(_Record, frozen=True):
     """Task x model x backend x settings x inputs.
 
     Attributes:
@@ -201,7 +201,7 @@ class WorkloadRecord(_Record):
     weights: tuple[WeightFile, ...] = ()
 
 
-class Protocol(_Record):
+class Protocol(_Record, frozen=True):
     """How it was measured: see docs/method.md.
 
     Attributes:
@@ -227,7 +227,7 @@ class Protocol(_Record):
     position: Count = 0
 
 
-class QualityRecord(_Record):
+class QualityRecord(_Record, frozen=True):
     """A quality metric over the answers of the run."""
 
     metric: str
@@ -235,14 +235,14 @@ class QualityRecord(_Record):
     n: Count
 
 
-class Instrument(_Record):
+class Instrument(_Record, frozen=True):
     """What measuring itself cost: readings of the sensors and CPU time they took, in the whole run."""
 
     readings: Count
     cpu_s: Seconds
 
 
-class Run(_Record):
+class Run(_Record, frozen=True):
     """All trials of one workload on one machine, with what is needed to repeat it.
 
     Attributes:
@@ -274,7 +274,7 @@ class Run(_Record):
     failure: str | None = None
 
 
-class Measurement(_Record):
+class Measurement(_Record, frozen=True):
     """What ``joulemark measure --save`` and ``Window.save`` write: windows over any work.
 
     Attributes:

@@ -104,7 +104,11 @@ def processor_family(vendor: str, family: int, model: int, stepping: int) -> tup
         for field in ("min_w", "max_w")
     )
     unknown = ProcessorFamily("unknown processor", low, high)
-    return unknown, math.hypot(WITHIN_FAMILY, between_families()), "processor not in the table: its geometric mean"
+    return (
+        unknown,
+        math.hypot(WITHIN_FAMILY, between_families()),
+        "processor not in the table: its geometric mean",
+    )
 
 
 class CpuLoadModel:
@@ -147,6 +151,7 @@ class CpuLoadModel:
                 accuracy=accuracy,
                 max_power_w=10 * self._threads * family.max_w,
                 parameters={
+                    "processor": facts.get("model name", "unknown"),
                     "family": family.name,
                     "choice": choice,
                     "threads": self._threads,
@@ -197,7 +202,9 @@ DRAM_LOW_W_PER_GB = 42 / 1149
 DRAM_HIGH_W_PER_GB = 0.392
 _DRAM_SOURCES = (
     SourceRecord(
-        name="Cloud Carbon Footprint coefficients", citation="memory: 0.000392 kWh a GB-hour", licence="Apache-2.0"
+        name="Cloud Carbon Footprint coefficients",
+        citation="memory: 0.000392 kWh a GB-hour",
+        licence="Apache-2.0",
     ),
     SourceRecord(name="CodeCarbon 3", citation="5 W a memory module: 42 to 160 W for 1,149 GB", licence="MIT"),
 )

@@ -98,9 +98,7 @@ def _package_zones(root: Path, folder: Path) -> list[_Zone]:
     return zones
 
 
-def _zone(
-    folder: Path, name: str, *components: Component, parent: str | None = None, container: bool = False
-) -> _Zone:
+def _zone(folder: Path, name: str, *components: Component, parent: str | None = None, container: bool = False) -> _Zone:
     is_dram = components == (Component.DRAM,)
     reading: Literal["counter"] = "counter"
     domain = Domain(

@@ -1,0 +1,5 @@
+"""``python -m joulemark``."""
+
+from joulemark.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""The parent's side of a worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from joulemark import errors
+from joulemark.errors import JoulemarkError, WorkloadFailed
+
+__all__ = ["WorkerProcess"]
+
+CLOSE_S = 10.0
+
+
+class WorkerProcess:
+    """A fresh process that holds one model.
+
+    It runs in a session of its own, so that Ctrl-C reaches the parent alone, which then ends it in order.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "joulemark.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            start_new_session=True,
+            env=None if environment is None else dict(environment),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(kill=kind is not None)
+
+    def ask(self, op: str, **request: Any) -> dict[str, Any]:
+        """Send a request and wait, without spinning, for its reply.
+
+        Raises:
+            WorkloadFailed: if the model failed, or the process died; other errors of `joulemark.errors` as they were.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            self._process.stdin.write(json.dumps({"op": op, **request}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = ""
+        if not line:
+            raise WorkloadFailed(f"The worker process died during {op!r} ({self._epitaph()}).")
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise _named(reply["error"])
+        result: dict[str, Any] = reply["ok"]
+        return result
+
+    def _epitaph(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_S)
+        code = self._process.returncode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        self._log.seek(0)
+        last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
+        return f"{how}: {last[0]}" if last else how
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process."""
+        if kill:
+            self._process.kill()
+        with contextlib.suppress(OSError):
+            self._process.communicate(timeout=CLOSE_S)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def _named(error: Mapping[str, str]) -> JoulemarkError:
+    """Give the worker's error its own class again, where that takes a message alone."""
+    kind: type[JoulemarkError] = getattr(errors, error["kind"], WorkloadFailed)
+    named = kind.__new__(kind)
+    Exception.__init__(named, error["message"])
+    return named

@@ -1,0 +1,61 @@
+"""``joulemark compare BEFORE AFTER``: a regression gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from joulemark.cli.output import Json, Save, console, print_json, to_json, writable, write_text
+from joulemark.errors import BadQuantity, Regression
+
+__all__ = ["register"]
+
+EPILOG = "Examples: `joulemark compare results/main results/branch` · `joulemark compare a b --fail-above 5%`"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command(epilog=EPILOG)(compare)
+
+
+def compare(
+    before: Path = typer.Argument(help="Results folder or record, earlier."),
+    after: Path = typer.Argument(help="Results folder or record, later."),
+    fail_above: Annotated[
+        str | None,
+        typer.Option(help="Fail (exit code 9) if a workload surely takes more, by more than this: 5% or 0.05."),
+    ] = None,
+    json: Json = False,
+    save: Save = None,
+) -> None:
+    """Compare two sets of runs, workload by workload: errors that both share cancel."""
+    from joulemark.records import load_runs
+    from joulemark.reports import comparison
+    from joulemark.reports.terminal import compare_view
+
+    writable(save)
+    limit = None if fail_above is None else _share(fail_above)
+    document = comparison.compare(load_runs(before), load_runs(after), limit)
+    if save is not None:
+        write_text(save, to_json(document).decode())
+    if json:
+        print_json(document)
+    else:
+        console().print(compare_view(document))
+    if document.failed:
+        raise Regression(
+            f"{len(document.failed)} workloads take more than {fail_above} more: {', '.join(document.failed)}."
+        )
+
+
+def _share(text: str) -> float:
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 100:
+        raise BadQuantity(f"--fail-above {text!r} is no share; write for example 5% or 0.05.")
+    return share

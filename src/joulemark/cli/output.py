@@ -1,0 +1,73 @@
+"""What the verbs share: where they print, how they write files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from msgspec import Struct
+
+from joulemark.errors import OutputNotWritable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Json", "Save", "console", "print_json", "to_json", "writable", "write_text"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON; its structure: `joulemark schema VERB`.")]
+Save = Annotated[Path | None, typer.Option("--save", help="Also write the record or report to this file.")]
+
+PIPE_WIDTH = 132
+
+
+def console(*, error: bool = False) -> Console:
+    """Give a rich console: as wide as the terminal, or 132 columns in a pipe."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    return Console(stderr=error, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def to_json(document: Struct) -> bytes:
+    """Encode a document as JSON that people can read too."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def print_json(document: Struct, *, error: bool = False) -> None:
+    """Write a document to standard output, or to standard error."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(to_json(document).decode())
+    stream.flush()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in full or not at all.
+
+    Raises:
+        OutputNotWritable: if it cannot be written.
+    """
+    from joulemark.records.files import write_atomically
+
+    write_atomically(path, text.encode())
+
+
+def writable(path: Path | None) -> None:
+    """Find out before the work, not after it, whether a file can be written.
+
+    Raises:
+        OutputNotWritable: if not.
+    """
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise OutputNotWritable(f"{path} is a folder; give the name of a file.")
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise OutputNotWritable(f"Cannot write {path}: permission denied. Choose another place.")

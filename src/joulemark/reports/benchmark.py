@@ -1,0 +1,292 @@
+"""The benchmark's report as plain data: rankings within and across tasks, footprint, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from joulemark import footprint
+from joulemark.errors import UsageError
+from joulemark.figures import Figure, Kind, NotComparable, ratio
+from joulemark.footprint import Equivalent, Footprint, Place, Spread
+from joulemark.footprint.equivalents import LATEST
+from joulemark.records import Run, energy_per_unit, phase_energy, power_figure
+from joulemark.reports.data import Document, FigureData, figure_data
+from joulemark.stats import Verdict, judge, summarise
+
+__all__ = ["PER", "BenchReport", "Entry", "Results", "RowData", "collect", "from_runs"]
+
+CHARGE = footprint.SMARTPHONE_CHARGE[LATEST]
+CAR = footprint.PETROL_CAR[LATEST]
+PER = 1000
+"""The study's customary unit: energy per 1,000 inferences."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverGrids:
+    """Carbon (g) and distance by car (m), each from lowest to highest, over the grids of a `Spread`."""
+
+    carbon_g: tuple[float, float]
+    car_distance_m: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One run, with everything that is said about it.
+
+    Attributes:
+        run: its record.
+        energy: joules per 1,000 inferences.
+        power: mean power in the query phase, in watts.
+        idle_power: mean power before the run, in watts, if it was looked at.
+        load: energy of loading the model once, in joules.
+        duration_s: mean seconds per inference, and their standard deviation over trials.
+        verdict: what the repetition says.
+        times_best: how many times the energy of the task's best, with its own interval; None where it may not be
+            said.
+        times_least: likewise over all tasks.
+        charges: smartphone charges of the same energy.
+        footprint: carbon and equivalents, if a place was given.
+        over_grids: carbon in grams and distance by car in metres if no place was given: from the low end of the
+            energy on a clean grid to its high end on a dirty one.
+    """
+
+    run: Run
+    energy: Figure
+    power: Figure
+    idle_power: Figure | None
+    load: Figure | None
+    duration_s: tuple[float, float]
+    verdict: Verdict
+    charges: Figure
+    footprint: Footprint | None = None
+    over_grids: OverGrids | None = None
+    times_best: Figure | None = None
+    times_least: Figure | None = None
+
+    @property
+    def title(self) -> str:
+        """Model and the settings that tell it from others."""
+        return self.run.workload.model_title
+
+    @property
+    def settings(self) -> str:
+        """Settings that were chosen, in short."""
+        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in self.run.workload.settings.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Entries by task, each task's cheapest first, failed ones last; the place, or the range over grids."""
+
+    entries: tuple[Entry, ...]
+    place: Place | None
+    grids: Spread
+
+    def tasks(self) -> dict[str, tuple[Entry, ...]]:
+        """Entries by task, in the order in which tasks first appear."""
+        names = dict.fromkeys(e.run.workload.task for e in self.entries)
+        return {name: tuple(e for e in self.entries if e.run.workload.task == name) for name in names}
+
+    def ranked(self) -> tuple[Entry, ...]:
+        """All entries with a figure, cheapest first."""
+        return tuple(sorted((e for e in self.entries if e.energy.available), key=lambda e: e.energy.value))
+
+
+def collect(runs: Sequence[Run], place: Place | None = None) -> Results:
+    """Work out everything that reports say about some runs.
+
+    Raises:
+        UsageError: if there are no runs.
+    """
+    if not runs:
+        raise UsageError("There are no runs to report on.")
+    entries = [_entry(run, place) for run in runs]
+    least = min((e for e in entries if e.energy.available), key=lambda e: e.energy.value, default=None)
+    result: list[Entry] = []
+    for name in dict.fromkeys(e.run.workload.task for e in entries):
+        group = sorted(
+            (e for e in entries if e.run.workload.task == name),
+            key=lambda e: e.energy.value if e.energy.available else math.inf,
+        )
+        best = group[0]
+        result += [
+            replace(
+                e,
+                times_best=_times(e.energy, best.energy),
+                times_least=None if least is None else _times(e.energy, least.energy),
+            )
+            for e in group
+        ]
+    return Results(entries=tuple(result), place=place, grids=footprint.spread_over_grids())
+
+
+def _entry(run: Run, place: Place | None) -> Entry:
+    energy = replace(energy_per_unit(run) * PER, unit="J")
+    trials = [t for t in run.trials if t.units]
+    seconds = [t.window.duration_s / t.units for t in trials]
+    summary = summarise(seconds) if seconds else None
+    idle = phase_energy(run, "idle-before")
+    idle_s = run.phases["idle-before"].duration_s if idle is not None else 0.0
+    values = [math.fsum(e.energy_j for e in t.window.energies if e.energy_j is not None) / t.units for t in trials]
+    return Entry(
+        run=run,
+        energy=energy,
+        power=power_figure(energy, summary.mean * PER) if summary else replace(energy, unit="W"),
+        idle_power=power_figure(idle, idle_s) if idle is not None and idle_s > 0 else None,
+        load=phase_energy(run, "load"),
+        duration_s=(summary.mean, summary.sd) if summary else (math.nan, math.nan),
+        verdict=Verdict.FAILED if run.failure else judge(values, [t.window.duration_s for t in trials]),
+        charges=footprint.charges(energy),
+        footprint=footprint.of(energy, place) if place is not None and energy.available else None,
+        over_grids=_over_grids(energy) if place is None and energy.available else None,
+    )
+
+
+def _over_grids(energy: Figure) -> OverGrids:
+    grids = footprint.spread_over_grids()
+    clean, dirty = (footprint.of(energy, at) for at in (grids.low, grids.high))
+    return OverGrids(
+        carbon_g=(clean.carbon.low, dirty.carbon.high),
+        car_distance_m=(clean.car_distance.low, dirty.car_distance.high),
+    )
+
+
+def _times(energy: Figure, best: Figure) -> Figure | None:
+    if not (energy.available and best.available):
+        return None
+    try:
+        return ratio(energy, best)
+    except NotComparable:
+        return None
+
+
+class RowData(Document, frozen=True):
+    """One workload of a benchmark report; energies are per 1,000 inferences."""
+
+    task: str
+    model: str
+    model_title: str
+    settings: dict[str, int | float | str | bool]
+    unit: str
+    rank: int | None
+    energy: FigureData
+    times_best: FigureData | None
+    times_least: FigureData | None
+    power: FigureData
+    idle_power: FigureData | None
+    load: FigureData | None
+    duration_s: float | None
+    duration_sd_s: float | None
+    trials: int
+    verdict: str
+    failure: str | None
+    quality_metric: str | None
+    quality: float | None
+    carbon_g: FigureData | None
+    carbon_range_g: tuple[float, float] | None
+    smartphone_charges: FigureData
+    car_distance_m: FigureData | None
+    car_distance_range_m: tuple[float, float] | None
+
+
+class BenchReport(Document, frozen=True):
+    """What ``joulemark bench``, ``show`` and ``report`` print with ``--json``.
+
+    Attributes:
+        suite: its name.
+        per: number of inferences that energies stand for.
+        place: the grid that carbon is reckoned for, or null: then `carbon_range_g` spans `grids`.
+        grids: the grids that ranges run over, in words.
+        factors: editions of the factors behind charges and distances.
+        rows: within each task the cheapest first.
+    """
+
+    suite: str
+    per: int
+    place: str | None
+    grids: str
+    factors: tuple[str, ...]
+    evidence: str
+    rows: tuple[RowData, ...]
+
+
+def from_runs(runs: Sequence[Run], place: Place | None = None) -> BenchReport:
+    """Build the report of some runs; raises as `collect`."""
+    results = collect(runs, place)
+    ranks = {
+        e.run.id: position
+        for group in results.tasks().values()
+        for position, e in enumerate((e for e in group if e.energy.available), start=1)
+    }
+    return BenchReport(
+        suite=runs[0].suite,
+        per=PER,
+        place=None if place is None else describe_place(place),
+        grids=describe_spread(results.grids),
+        factors=tuple(describe_factor(f) for f in (CHARGE, CAR)),
+        evidence=evidence_of(results),
+        rows=tuple(_row(e, ranks.get(e.run.id)) for e in results.entries),
+    )
+
+
+def evidence_of(results: Results) -> str:
+    """Give the evidence of all figures together: one kind, or which kinds there are."""
+    kinds = {e.energy.evidence.kind for e in results.entries if e.energy.available}
+    return " and ".join(kind for kind in Kind if kind in kinds) or "unavailable"
+
+
+def _row(entry: Entry, rank: int | None) -> RowData:
+    def data(figure: Figure | None, family: str | None = None) -> FigureData | None:
+        return None if figure is None else figure_data(figure, family)
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    run, priced, ranges = entry.run, entry.footprint, entry.over_grids
+    return RowData(
+        task=run.workload.task,
+        model=run.workload.model,
+        model_title=run.workload.model_title,
+        settings=run.workload.settings,
+        unit=run.workload.unit,
+        rank=rank,
+        energy=figure_data(entry.energy, "Wh"),
+        times_best=data(entry.times_best),
+        times_least=data(entry.times_least),
+        power=figure_data(entry.power),
+        idle_power=data(entry.idle_power),
+        load=data(entry.load),
+        duration_s=known(entry.duration_s[0]),
+        duration_sd_s=known(entry.duration_s[1]),
+        trials=len(run.trials),
+        verdict=str(entry.verdict),
+        failure=run.failure,
+        quality_metric=None if run.quality is None else run.quality.metric,
+        quality=None if run.quality is None else run.quality.value,
+        carbon_g=data(priced.carbon if priced else None),
+        carbon_range_g=ranges.carbon_g if ranges else None,
+        smartphone_charges=figure_data(entry.charges),
+        car_distance_m=data(priced.car_distance if priced else None),
+        car_distance_range_m=ranges.car_distance_m if ranges else None,
+    )
+
+
+def describe_place(place: Place) -> str:
+    """Name a place with its intensity and year."""
+    year = "your own factor" if place.year is None else str(place.year)
+    return f"{place.name}, {place.g_per_kwh:.0f} gCO2e/kWh ({year})"
+
+
+def describe_spread(spread: Spread) -> str:
+    """Name the grids that a range runs over."""
+    return (
+        f"{describe_place(spread.low)} to {describe_place(spread.high)}, the 5th and 95th percentile of "
+        f"{spread.countries} countries"
+    )
+
+
+def describe_factor(factor: Equivalent) -> str:
+    """Name a factor with its edition."""
+    return f"{factor.name}: {factor.formula} ({factor.authority}, edition {factor.edition})"

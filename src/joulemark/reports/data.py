@@ -1,0 +1,97 @@
+"""What programs read: the structures of ``--json``, published by ``joulemark schema``."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from joulemark.figures import Figure
+from joulemark.records.schema import DomainRecord, Machine, Refusal
+
+__all__ = ["DoctorReport", "Document", "FigureData", "MeasureReport", "PartData", "figure_data"]
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """Base of the structures that verbs print with ``--json``."""
+
+
+class PartData(Document, frozen=True):
+    """What one domain contributes; `value` is null where it is unavailable, with the reason."""
+
+    name: str
+    kind: str
+    value: float | None = None
+    reason: str = ""
+
+
+class FigureData(Document, frozen=True):
+    """A figure as it leaves the program: value, unit, 95 % interval, evidence, boundary, sources.
+
+    All three numbers are null where it is unavailable; never zero for a failure.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    evidence: Annotated[str, Meta(description="the weakest kind that the figure holds")]
+    shares: dict[str, float]
+    boundary: str
+    parts: tuple[PartData, ...]
+    sources: tuple[str, ...]
+    text: Annotated[str, Meta(description="as it is printed")]
+
+
+def figure_data(figure: Figure, family: str | None = None) -> FigureData:
+    """Give the plain data of a figure; `family` chooses the unit family of the printed text."""
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    evidence = figure.evidence
+    return FigureData(
+        value=known(figure.value),
+        low=known(figure.low),
+        high=known(figure.high),
+        unit=figure.unit,
+        evidence=str(evidence.kind),
+        shares={str(kind): share for kind, share in evidence.shares.items()},
+        boundary=str(figure.boundary),
+        parts=tuple(
+            PartData(name=p.name, kind=str(p.kind), value=known(p.value), reason=p.reason) for p in figure.parts
+        ),
+        sources=tuple(f"{s.name}: {s.citation}" + (f" ({s.licence})" if s.licence else "") for s in figure.sources),
+        text=figure.format(family),
+    )
+
+
+class DoctorReport(Document, frozen=True):
+    """What ``joulemark doctor --json`` prints.
+
+    Attributes:
+        machine: what machine this is.
+        domains: what is read, by which sensor, how surely.
+        refused: what was looked for and is not used, why, and what would change that.
+        evidence: what figures of this machine will be: measured, modelled, or both.
+        idle_power: mean power over the second that the doctor waited.
+    """
+
+    machine: Machine
+    domains: tuple[DomainRecord, ...]
+    refused: tuple[Refusal, ...]
+    evidence: str
+    idle_power: FigureData
+
+
+class MeasureReport(Document, frozen=True):
+    """What ``joulemark measure --json`` prints."""
+
+    label: str
+    duration_s: float
+    energy: FigureData
+    power: FigureData
+    domains: dict[str, FigureData]
+    exit_code: int | None
+    instrument_cpu_s: float

@@ -1,0 +1,97 @@
+"""Sentences that both the terminal and the page say."""
+
+from __future__ import annotations
+
+import math
+
+from joulemark.figures import Figure, Kind
+from joulemark.reports.benchmark import (
+    CAR,
+    CHARGE,
+    Entry,
+    Results,
+    describe_factor,
+    describe_place,
+    describe_spread,
+)
+from joulemark.units import format_number
+
+__all__ = [
+    "evidence_warning",
+    "footprint_note",
+    "ratio_width",
+    "short_label",
+    "task_title",
+    "times_text",
+    "unit_plural",
+]
+
+
+def task_title(task: str) -> str:
+    """Give a task's name for people."""
+    return task.replace("-", " ").capitalize()
+
+
+def short_label(entry: Entry) -> str:
+    """Name an entry in one line, unlike all others of its suite."""
+    chosen = entry.run.workload.key.split("--")[2:]
+    settings = f", {chosen[0].replace('_', ' ').replace('=', ' ')}" if chosen else ""
+    return f"{task_title(entry.run.workload.task)}: {entry.run.workload.model}{settings}"
+
+
+def unit_plural(unit: str) -> str:
+    """Give the plural of a unit of work."""
+    return f"{unit}s"
+
+
+def times_text(times: Figure | None, is_best: bool) -> str:
+    """Write how many times the best; a difference that is none is said to be none."""
+    if is_best:
+        return "1"
+    if times is None or not times.available:
+        return "not comparable"
+    low, high = format_number(times.low, 2), format_number(times.high, 2)
+    text = f"{format_number(times.value, 2)} ({low} to {high})"
+    return text if times.low > 1 else f"{text} no clear difference"
+
+
+def evidence_warning(results: Results) -> str:
+    """Say loudly that energies are modelled, and how wide that makes them; empty if all are measured."""
+    figures = [e.energy for e in results.entries if e.energy.available]
+    modelled = [f for f in figures if f.evidence.kind is not Kind.MEASURED]
+    if not modelled:
+        return ""
+    whole = all(Kind.MEASURED not in f.evidence.shares for f in modelled)
+    how = "MODELLED, not measured" if whole else "partly MODELLED"
+    factor = max(f.high / f.value for f in modelled)
+    cause = "This machine has no energy sensor that can be read: its" if whole else "Not all is measured here:"
+    text = (
+        f"{cause} energies are {how}, from processor load and memory size. The truth may lie a factor of "
+        f"{format_number(factor, 2)} above or below each value."
+    )
+    width = ratio_width(results)
+    if width:
+        text += f" Ratios between models share most of that error and are surer: within a factor of {width}."
+    return text + " `joulemark doctor` says what would make it better."
+
+
+def ratio_width(results: Results) -> str:
+    """Give the widest factor of any ratio to the best, or nothing if there is no ratio."""
+    widths = [
+        e.times_best.high / e.times_best.value
+        for e in results.entries
+        if e.times_best is not None and e.times_best.available and not math.isclose(e.times_best.high, e.times_best.low)
+    ]
+    return format_number(max(widths), 2) if widths else ""
+
+
+def footprint_note(results: Results) -> str:
+    """Say for which grid carbon is reckoned, and with which editions of the factors."""
+    where = (
+        f"Carbon for {describe_place(results.place)}"
+        if results.place is not None
+        else f"No place was given, so carbon and distance are ranges over grids: {describe_spread(results.grids)}; "
+        "choose one with --where"
+    )
+    factors = "; ".join(describe_factor(factor) for factor in (CHARGE, CAR))
+    return f"{where}. Factors: {factors}."
