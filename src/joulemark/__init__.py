@@ -13,9 +13,8 @@ Everything is loaded at its first use, so that importing this package costs next
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Type checkers take this for typing.TYPE_CHECKING; importing typing would take most of our import time.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from joulemark._api import load, measure, run_suite
     from joulemark.boundary import Boundary, Component
@@ -64,7 +63,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib
+
     try:
         home = _HOMES[name]
     except KeyError:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import cast
 
 import typer
 
 from joulemark.errors import INTERRUPTED, JoulemarkError
 
 __all__ = ["app", "main"]
+
+# The base of what typer raises about arguments; typer brings a click of its own, so it is not click's by name.
+_WrongArguments = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
 
 VERBS = ("doctor", "measure", "watch", "bench", "show", "report", "compare", "schema")
 
@@ -62,11 +66,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except typer.Abort:
         code = 1
-    except Exception as error:
-        import click
-
-        if not isinstance(error, click.ClickException):
-            raise
+    except _WrongArguments as error:
         error.show()
         code = error.exit_code
     sys.exit(code)

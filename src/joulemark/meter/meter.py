@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from joulemark.errors import UsageError
+from joulemark.errors import SensorUnavailable, UsageError
 from joulemark.figures import Figure
 from joulemark.meter.accumulator import Accumulator, Mark
 from joulemark.records.energy import domain_figure, energy_figure, power_figure
@@ -34,6 +34,7 @@ __all__ = ["Meter", "Window", "default_meter"]
 
 GAUGE_INTERVAL_S = 0.1
 WRAP_MARGIN = 3  # readings within the shortest time in which a counter can wrap
+_NOT_TOLD = SensorUnavailable("the sensor left this domain out of its reading")
 
 
 class Meter:
@@ -94,8 +95,9 @@ class Meter:
     def close(self) -> None:
         """Stop sampling and close the sensors."""
         self._idle.set()
-        for sensor in self._sensors:
-            sensor.close()
+        with self._lock:  # never while the sampler is reading
+            for sensor in self._sensors:
+                sensor.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +111,9 @@ class Meter:
             before = time.thread_time_ns()
             now_ns = self._clock_ns()
             for sensor in self._sensors:
-                for name, reading in sensor.read(now_ns).items():
-                    self._accumulators[name].update(now_ns, reading)
+                readings = sensor.read(now_ns)
+                for domain in sensor.domains:
+                    self._accumulators[domain.name].update(now_ns, readings.get(domain.name, _NOT_TOLD))
             marks = {name: a.mark() for name, a in self._accumulators.items()}
             self._readings += 1
             self._cost_ns += time.thread_time_ns() - before
@@ -153,6 +156,11 @@ class Meter:
         energies = []
         for name, accumulator in self._accumulators.items():
             energy = accumulator.between(first[name], last[name])
+            period_s = accumulator.domain.accuracy.period_s
+            if energy == 0 and (end_ns - start_ns) / 1e9 < period_s and accumulator.domain.reading == "counter":
+                energy = SensorUnavailable(
+                    f"the counter did not move: the window is shorter than the {period_s:g} s between its updates"
+                )
             if isinstance(energy, float):
                 energies.append(DomainEnergy(domain=name, energy_j=energy))
             else:

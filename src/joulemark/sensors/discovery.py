@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from joulemark.boundary import Component
-from joulemark.errors import PermissionDenied, SensorError
+from joulemark.errors import JoulemarkError, PermissionDenied
 from joulemark.records.schema import Refusal
 from joulemark.sensors.seam import Sensor
 
@@ -65,18 +65,21 @@ def discover(places: Places | None = None, *, only: Iterable[str] | None = None)
         if wanted is not None and point.name not in wanted:
             continue
         try:
-            found.append((point.name, _load(point)(places)))
-        except SensorError as error:
+            found.append((point.name, _made(point, places)))
+        except JoulemarkError as error:
             remedy = error.remedy if isinstance(error, PermissionDenied) else ""
             refused.append(Refusal(sensor=point.name, reason=str(error), remedy=remedy))
-        except (ImportError, AttributeError) as error:
-            refused.append(Refusal(sensor=point.name, reason=f"broken plug-in: {error}"))
+        except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and may fail in any way; it is named
+            refused.append(Refusal(sensor=point.name, reason=f"broken plug-in: {error!r}"))
     return _without_double_cover(found, refused)
 
 
-def _load(point: EntryPoint) -> SensorFactory:
+def _made(point: EntryPoint, places: Places) -> Sensor:
     factory: SensorFactory = point.load()
-    return factory
+    sensor = factory(places)
+    if not isinstance(sensor, Sensor):
+        raise TypeError(f"{point.value} gives no Sensor")
+    return sensor
 
 
 def _without_double_cover(found: list[tuple[str, Sensor]], refused: list[Refusal]) -> Discovery:

@@ -176,7 +176,10 @@ class CpuLoadModel:
     def _busy_s(self) -> float:
         for line in self._lines():
             if line.startswith("cpu "):
-                user, nice, system, _idle, _iowait, irq, softirq = (int(v) for v in line.split()[1:8])
+                try:
+                    user, nice, system, _idle, _iowait, irq, softirq = (int(v) for v in line.split()[1:8])
+                except ValueError as error:
+                    raise SensorUnavailable(f"{self._stat} has a total line of another kind: {line!r}") from error
                 return (user + nice + system + irq + softirq) * self._tick_s
         raise SensorUnavailable(f"{self._stat} has no total line")
 

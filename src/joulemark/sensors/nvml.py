@@ -53,7 +53,7 @@ class NvmlSensor:
         try:
             self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
             reading = "counter"
-        except self._nvml.NVMLError_NotSupported:
+        except (self._nvml.NVMLError_NotSupported, self._nvml.NVMLError_FunctionNotFound):
             reading = "gauge"
         return Domain(
             name=f"gpu-{index}",

@@ -44,7 +44,8 @@ class RaplSensor:
     """Reads the powercap zones of every package once.
 
     Each zone is one counter in microjoules that wraps at ``max_energy_range_uj``. The memory-mapped twins
-    (``intel-rapl-mmio``) show the same packages again and are left out.
+    (``intel-rapl-mmio``) show the same packages again and are left out, and so are the dies of a socket that has
+    only one counter for all of them.
 
     Raises:
         SensorUnavailable: if there is no such zone.
@@ -57,8 +58,11 @@ class RaplSensor:
         root = sysfs / "class" / "powercap"
         zones: list[_Zone] = []
         for folder in sorted(root.glob("intel-rapl:*")):
-            if folder.name.count(":") == 1:
-                zones += _package_zones(root, folder)
+            if folder.name.count(":") != 1:
+                continue
+            found = _package_zones(root, folder)
+            if not any(_same_counter(earlier, found[0]) for earlier in zones if found):
+                zones += found
         if not zones:
             raise SensorUnavailable(
                 f"no RAPL zones in {root}: no Intel or AMD processor that has them, a virtual machine, "
@@ -98,6 +102,24 @@ def _package_zones(root: Path, folder: Path) -> list[_Zone]:
     return zones
 
 
+def _same_counter(one: _Zone, other: _Zone) -> bool:
+    """Tell whether two dies of one socket show the same counter.
+
+    Linux names a zone for every die (``package-0-die-1``). On multi-die Intel processors each die has a counter of
+    its own; on AMD ones all of them show their socket's, and their sum would be several times too much. A reading
+    between two readings of the other die lies between them only if both are one counter: on two counters of 2^32
+    steps that would be a coincidence of about one in a million.
+    """
+    socket, die, _ = one.domain.name.partition("-die-")
+    if not die or not other.domain.name.startswith(f"{socket}-die-"):
+        return False
+    before, between, after = (_read_uj(zone.energy_file) for zone in (one, other, one))
+    if isinstance(before, SensorError) or isinstance(between, SensorError) or isinstance(after, SensorError):
+        return False
+    span_uj = (one.domain.wrap_uj or 0) + 1
+    return (between - before) % span_uj <= (after - before) % span_uj
+
+
 def _zone(folder: Path, name: str, *components: Component, parent: str | None = None, container: bool = False) -> _Zone:
     is_dram = components == (Component.DRAM,)
     reading: Literal["counter"] = "counter"
@@ -107,7 +129,7 @@ def _zone(folder: Path, name: str, *components: Component, parent: str | None = 
         kind="measured",
         reading=reading,
         accuracy=_DRAM if is_dram else _PACKAGE,
-        wrap_uj=int(_text(folder / "max_energy_range_uj")),
+        wrap_uj=_range_uj(folder / "max_energy_range_uj"),
         parent=parent,
         container=container,
     )
@@ -119,6 +141,13 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise SensorUnavailable(f"cannot read {path}: {os.strerror(error.errno or 0)}") from error
+
+
+def _range_uj(path: Path) -> int:
+    text = _text(path)
+    if not text.isdigit():
+        raise SensorUnavailable(f"{path} holds no number: {text!r}")
+    return int(text)
 
 
 def _read_uj(path: Path) -> int | SensorError:

@@ -52,10 +52,7 @@ def _hill(two_tails: float, dof: float) -> float:
         y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
         y = math.expm1(a * y * y)
     else:
-        y = (
-            ((1 / (((dof + 6) / (dof * y) - 0.089 * d - 0.822) * (dof + 2) * 3) + 0.5 / (dof + 4)) * y - 1)
-            * (dof + 1)
-            / (dof + 2)
-            + 1 / y
-        )
+        y = ((1 / (((dof + 6) / (dof * y) - 0.089 * d - 0.822) * (dof + 2) * 3) + 0.5 / (dof + 4)) * y - 1) * (
+            dof + 1
+        ) / (dof + 2) + 1 / y
     return math.sqrt(dof * y)

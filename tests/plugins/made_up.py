@@ -1,0 +1,82 @@
+"""A plug-in as a stranger would write one: a task and models that are cheap, dear, wrong, or die."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from joulemark.workloads.models import Model
+from joulemark.workloads.seam import Answer, Item, Settings, Task
+
+SECRET = "a prompt that nobody shall read in a record"
+
+TASK = Task(
+    name="made-up",
+    title="Made up",
+    unit="text",
+    inputs="made-up/1",
+    licence="CC0-1.0",
+    items=lambda: tuple(Item(id=str(i), content=f"{SECRET} {i}") for i in range(5)),
+    check=lambda item, answer, settings: None if answer.output == item.content else "the answer is no echo",
+    defaults={"work_ms": 2},
+)
+
+
+class Echo:
+    """Works for `work_ms` of CPU time and gives the input back, with what the model's name asks for."""
+
+    distributions = ("made-up",)
+    wrong = dying = False
+
+    def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
+        self._work_s = float(settings["work_ms"]) / 1000 * self.factor
+        self._answered = 0
+
+    factor = 1.0
+
+    def load(self) -> None:
+        print("a library that talks while it loads")
+
+    def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
+        end = time.process_time() + self._work_s
+        while time.process_time() < end:
+            pass
+        self._answered += len(batch)
+        if self.dying and self._answered > 3:
+            os._exit(9)
+        return [Answer(output="nonsense" if self.wrong else item.content, tokens_in=7) for item in batch]
+
+    def close(self) -> None:
+        pass
+
+
+class Dear(Echo):
+    factor = 3.0
+
+
+class Wrong(Echo):
+    wrong = True
+
+
+class Dying(Echo):
+    dying = True
+
+
+def _model(name: str) -> Model:
+    return Model(
+        name=name,
+        title=f"Made up, {name}",
+        tasks=("made-up",),
+        backend=f"made_up:{'Echo' if name == 'steady' else name.title()}",
+        files={},
+        licence="CC0-1.0",
+        parameters=0,
+        precision="none",
+        extra="bench",
+        origin="made up",
+    )
+
+
+STEADY, DEAR, WRONG, DYING = (_model(name) for name in ("steady", "dear", "wrong", "dying"))
