@@ -16,7 +16,7 @@ from joulemark.errors import MissingExtra, UnknownName, UsageError, WeightsError
 from joulemark.records.schema import WeightFile, WorkloadRecord
 from joulemark.workloads.inputs import inputs_sha256
 from joulemark.workloads.models import Model, model, models
-from joulemark.workloads.seam import Task
+from joulemark.workloads.seam import Settings, Task
 from joulemark.workloads.tasks import task
 from joulemark.workloads.weights import sha256_of, size_of
 
@@ -52,12 +52,13 @@ class SuiteWorkload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A list of workloads and how to measure them."""
+    """A list of workloads and how to measure them; `settings` hold for all that do not set their own."""
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     workloads: Annotated[tuple[SuiteWorkload, ...], Meta(min_length=1)]
     title: str = ""
     protocol: SuiteProtocol = SuiteProtocol()
+    settings: dict[str, int | float | str | bool] = {}
 
     def only(self, *, tasks_wanted: Collection[str] = (), models_wanted: Collection[str] = ()) -> Suite:
         """Give the part of the suite with these tasks and models; everything where nothing is asked for.
@@ -144,7 +145,7 @@ def plan(suite: Suite) -> tuple[Planned, ...]:
     faults: list[WeightsError] = []
     for position, workload in enumerate(suite.workloads):
         try:
-            planned.append(_planned(workload, f"workloads[{position}]"))
+            planned.append(_planned(workload, suite.settings, f"workloads[{position}]"))
         except WeightsError as error:
             faults.append(error)
     if faults:
@@ -157,7 +158,7 @@ def plan(suite: Suite) -> tuple[Planned, ...]:
     return tuple(planned)
 
 
-def _planned(workload: SuiteWorkload, where: str) -> Planned:
+def _planned(workload: SuiteWorkload, common: Settings, where: str) -> Planned:
     the_task, the_model = task(workload.task), model(workload.model)
     if workload.task not in the_model.tasks:
         able = sorted(m.name for m in models().values() if workload.task in m.tasks)
@@ -165,7 +166,7 @@ def _planned(workload: SuiteWorkload, where: str) -> Planned:
             f"{where}: the model {the_model.name!r} cannot do the task {workload.task!r}, only "
             f"{', '.join(the_model.tasks)}. Models for it: {', '.join(able) or 'none'}."
         )
-    settings = {**the_task.defaults, **workload.settings}
+    settings = {**the_task.defaults, **common, **workload.settings}
     located = the_model.locate()
     record = WorkloadRecord(
         key=_key(workload),

@@ -11,7 +11,7 @@ from joulemark.records import Run
 from joulemark.records.files import write_atomically
 from joulemark.reports.benchmark import PER, Entry, Results, collect, evidence_of
 from joulemark.reports.charts import draw
-from joulemark.reports.terminal import _machine_line, footprint_cells
+from joulemark.reports.terminal import footprint_cells, format_interval, machine_line
 from joulemark.reports.words import evidence_warning, footprint_note, task_title, times_text, unit_plural
 from joulemark.units import format_duration, format_number, format_quantity, scale_for
 
@@ -47,7 +47,7 @@ def render(results: Results, *, title: str = "") -> str:
         answer=_answer(results),
         warning=evidence_warning(results),
         evidence=evidence_of(results),
-        machine=_machine_line(first.machine),
+        machine=machine_line(first.machine),
         first=first,
         per=PER,
         tasks=[
@@ -69,6 +69,7 @@ def render(results: Results, *, title: str = "") -> str:
         measured_s=sum(t.window.duration_s for e in results.entries for t in e.run.trials),
         charts=draw(results),
         duration=format_duration,
+        number=lambda value: f"{value:g}" if isinstance(value, float) else str(value),
     )
 
 
@@ -79,13 +80,13 @@ def _answer(results: Results) -> list[str]:
         return ["No model gave a valid answer, so there is no energy figure."]
     least, most = ranked[0], ranked[-1]
     sentences = [
-        f"On this machine {PER:,} × {task_title(most.run.workload.task).lower()} with {most.title} takes "
-        f"{most.energy.format('Wh')}, as much as {format_number(most.charges.value, 2)} smartphone charges."
+        f"On this machine {_what(most)} take the most energy: {most.energy.format('Wh')}, "
+        f"as much as {format_interval(most.charges)} smartphone charges."
     ]
     if least is not most and most.times_least is not None and most.times_least.available:
         sentences.append(
-            f"The least, {task_title(least.run.workload.task).lower()} with {least.title}, takes "
-            f"{least.energy.format('Wh')}: {times_text(most.times_least, False)} times less."
+            f"The least, {_what(least)}, take {least.energy.format('Wh')}: {times_text(most.times_least, False)} "
+            "times less."
         )
     for task, entries in results.tasks().items():
         known = [e for e in entries if e.energy.available]
@@ -96,6 +97,13 @@ def _answer(results: Results) -> list[str]:
                 "of the cheapest."
             )
     return sentences
+
+
+def _what(entry: Entry) -> str:
+    workload = entry.run.workload
+    chosen = workload.key.split("--")[2:]
+    settings = f", {chosen[0].replace('_', ' ').replace('=', ' ')}" if chosen else ""
+    return f"{PER:,} {unit_plural(workload.unit)} of {task_title(workload.task).lower()} ({entry.title}{settings})"
 
 
 def _scale(entries: Sequence[Entry]) -> tuple[float, str]:
@@ -140,7 +148,7 @@ def _overall_row(rank: int, entry: Entry) -> dict[str, str]:
         "rank": str(rank),
         "task": task_title(entry.run.workload.task),
         "model": entry.title,
-        "settings": entry.settings,
+        "settings": ", ".join(entry.run.workload.key.split("--")[2:]).replace("_", " ").replace("=", " "),
         "energy": entry.energy.format("Wh"),
         "times": times_text(entry.times_least, rank == 1),
         "carbon": carbon,

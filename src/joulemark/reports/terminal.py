@@ -26,7 +26,16 @@ from joulemark.reports.words import (
 from joulemark.stats import Verdict
 from joulemark.units import format_duration, format_number, format_quantity, scale_for
 
-__all__ = ["benchmark_view", "compare_view", "doctor_view", "measure_view", "watch_view"]
+__all__ = [
+    "benchmark_view",
+    "compare_view",
+    "doctor_view",
+    "footprint_cells",
+    "format_interval",
+    "machine_line",
+    "measure_view",
+    "watch_view",
+]
 
 _VERDICT_STYLE = {
     Verdict.STEADY: "green",
@@ -38,7 +47,7 @@ _VERDICT_STYLE = {
 }
 
 
-def _machine_line(machine: Machine) -> str:
+def machine_line(machine: Machine) -> str:
     kind = "virtual machine" if machine.virtual else "machine"
     gpus = f", {', '.join(machine.gpus)}" if machine.gpus else ""
     memory = f"{machine.memory_bytes / 1e9:.1f} GB"
@@ -86,7 +95,7 @@ def doctor_view(report: DoctorReport) -> RenderableType:
             _width(domain),
         )
     parts: list[RenderableType] = [
-        Text(_machine_line(report.machine), style="bold"),
+        Text(machine_line(report.machine), style="bold"),
         Text(""),
         Text("Read on this machine"),
         Padding(used, (0, 0, 0, 2)),
@@ -118,7 +127,7 @@ def benchmark_view(results: Results) -> RenderableType:
     first = results.entries[0].run
     parts: list[RenderableType] = [
         Text(f"{first.suite}: {len(results.entries)} workloads", style="bold"),
-        Text(_machine_line(first.machine), style="dim"),
+        Text(machine_line(first.machine), style="dim"),
     ]
     if warning := evidence_warning(results):
         parts += [Text(""), Text(warning, style="bold yellow")]
@@ -161,7 +170,7 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
             "–" if failed else str(rank),
             entry.title,
             entry.settings,
-            "no figure" if failed else _interval(entry.energy, factor),
+            "no figure" if failed else format_interval(entry.energy, factor),
             "" if failed else times_text(entry.times_best, rank == 1),
             "" if failed else format_duration(entry.duration_s[0]),
             "" if failed else format_quantity(entry.power.value, "W", 2),
@@ -189,14 +198,14 @@ def _footprint_table(ranked: tuple[Entry, ...]) -> Table:
 
 def footprint_cells(entry: Entry) -> tuple[str, str, str]:
     """Carbon, charges and distance of an entry as texts; ranges over grids without a place."""
-    charges = _interval(entry.charges, 1.0)
+    charges = format_interval(entry.charges)
     if entry.footprint is not None:
         distance = entry.footprint.car_distance
         factor, symbol = scale_for(distance.value, "m")
         return (
-            f"{_interval(entry.footprint.carbon, 1.0)} g",
+            f"{format_interval(entry.footprint.carbon)} g",
             charges,
-            f"{_interval(distance, factor)} {symbol}",
+            f"{format_interval(distance, factor)} {symbol}",
         )
     if entry.over_grids is None:
         return "", charges, ""
@@ -211,7 +220,8 @@ def _scale(entries: tuple[Entry, ...]) -> tuple[float, str]:
     return scale_for(min(values), "Wh") if values else (3600.0, "Wh")
 
 
-def _interval(figure: Figure, factor: float) -> str:
+def format_interval(figure: Figure, factor: float = 1.0) -> str:
+    """Write value and interval without a unit, such as ``3.1 (1.4 to 7.0)``."""
     value, low, high = (format_number(v / factor, 2) for v in (figure.value, figure.low, figure.high))
     return f"{value} ({low} to {high})"
 

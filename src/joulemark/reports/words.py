@@ -72,7 +72,7 @@ def evidence_warning(results: Results) -> str:
     width = ratio_width(results)
     if width:
         text += f" Ratios between models share most of that error and are surer: within a factor of {width}."
-    return text + " `joulemark doctor` says what would make it better."
+    return text + " “joulemark doctor” says what would make it better."
 
 
 def ratio_width(results: Results) -> str:
