@@ -5,20 +5,25 @@ comes from (JCGM 100:2008, 5.1). Two figures that name the same source err toget
 difference the common part cancels, and in their sum it adds up linearly instead of in quadrature, as in the
 ``uncertainties`` package. Nothing here needs a dependency.
 
-The 95 % interval is ``value * exp(±k u/value)`` for quantities that cannot be negative and ``value ± k u`` for
-signed ones. Both agree to first order; the first is exact for one multiplicative (log-normal) error, which is what a
-power model with an uncertain coefficient has, never reaches below zero, and is closed under products and ratios.
+The 95 % interval of an elementary figure is ``value * exp(±k u/value)`` for quantities that cannot be negative and
+``value ± k u`` for signed ones. Both agree to first order; the first is exact for multiplicative (log-normal) errors,
+which is what a power model with an uncertain coefficient has, and never reaches below zero. A figure that was computed
+from others remembers its formula; where that is not near linear because an operand is wide, its interval comes from
+propagating the distributions (JCGM 101:2008) instead of the first-order law.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
+from typing import Literal
 
 from joulemark.boundary import Boundary
 from joulemark.errors import UsageError
+from joulemark.stats.draws import DRAWS, percentile, standard_draws
 from joulemark.stats.student import student_t_quantile
 from joulemark.units import format_number, format_quantity, scale_for
 
@@ -37,6 +42,8 @@ __all__ = [
 ]
 
 COVERAGE = 0.95
+NEAR_LINEAR = 0.15
+"""Relative standard uncertainty up to which the first-order law is taken for a computed figure."""
 
 
 class NotComparable(UsageError):
@@ -143,6 +150,15 @@ def _percent(share: float) -> str:
     return f"{percent:.0f} %" if 1 <= percent <= 99 else f"{percent:.2g} %"
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """How a figure was computed from others; `factor` is for ``scale``."""
+
+    operation: Literal["sum", "difference", "product", "ratio", "scale"]
+    operands: tuple[Figure, ...]
+    factor: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """A number that may leave the program.
@@ -155,6 +171,7 @@ class Figure:
         boundary: what it covers.
         sources: where its inputs come from.
         signed: whether it may be negative (a difference).
+        formula: how it was computed from other figures; None for an elementary one.
     """
 
     value: float
@@ -164,6 +181,7 @@ class Figure:
     parts: tuple[Part, ...] = ()
     sources: tuple[Source, ...] = ()
     signed: bool = False
+    formula: Formula | None = field(default=None, repr=False)
 
     @classmethod
     def unavailable(cls, unit: str, boundary: Boundary, parts: Iterable[Part]) -> Figure:
@@ -202,9 +220,12 @@ class Figure:
         return self._interval()[1]
 
     def _interval(self) -> tuple[float, float]:
-        u = self.standard_uncertainty
-        if not u > 0:
+        if not self.standard_uncertainty > 0:
             return self.value, self.value
+        return self._first_order() if _near_linear(self) else _propagated(self)
+
+    def _first_order(self) -> tuple[float, float]:
+        u = self.standard_uncertainty
         # Truncated to the next lower integer, as G.4.1 says; at least 1.
         dof = self.dof
         k = student_t_quantile((1 + COVERAGE) / 2, dof if math.isinf(dof) else max(1.0, math.floor(dof)))
@@ -226,6 +247,7 @@ class Figure:
             value=self.value * factor,
             errors=tuple(replace(e, size=e.size * factor) for e in self.errors),
             parts=tuple(replace(p, value=p.value * factor) for p in self.parts),
+            formula=None if self.formula is None else Formula("scale", (self,), factor),
         )
 
     __rmul__ = __mul__
@@ -260,6 +282,61 @@ class Figure:
             return f"{text} ± {width} %"
         number, *ends = (format_number(v / factor, 2) for v in (self.value, low, high))
         return f"{number}{symbol} ({ends[0]} to {ends[1]})"
+
+
+def _near_linear(figure: Figure) -> bool:
+    """Whether the first-order law will do: an elementary figure's is exact, a formula's holds for narrow operands."""
+    if figure.formula is None:
+        return True
+    return all(
+        operand.standard_uncertainty <= NEAR_LINEAR * abs(operand.value)
+        and (operand.formula is None or _near_linear(operand))
+        for operand in figure.formula.operands
+    )
+
+
+@lru_cache(maxsize=1024)
+def _propagated(figure: Figure) -> tuple[float, float]:
+    """The 95 % interval from draws: the probabilistically symmetric one (JCGM 101:2008, 7.7)."""
+    ordered = sorted(_draws(figure))
+    return percentile(ordered, (1 - COVERAGE) / 2), percentile(ordered, (1 + COVERAGE) / 2)
+
+
+def _draws(figure: Figure) -> Sequence[float]:
+    """Draw from a figure's distribution; what errs together in two figures has the same draws in both."""
+    formula = figure.formula
+    if formula is None:
+        return _elementary(figure)
+    operands = [_draws(operand) for operand in formula.operands]
+    if formula.operation == "sum":
+        return _added(operands)
+    if formula.operation == "scale":
+        return [value * formula.factor for value in operands[0]]
+    first, second = operands
+    if formula.operation == "difference":
+        return [a - b for a, b in zip(first, second, strict=True)]
+    if formula.operation == "product":
+        return [a * b for a, b in zip(first, second, strict=True)]
+    return [a / b if b else math.inf for a, b in zip(first, second, strict=True)]
+
+
+def _elementary(figure: Figure) -> Sequence[float]:
+    value = figure.value
+    if not figure.errors:
+        return [value] * DRAWS
+    drawn = [[error.size * z for z in standard_draws(error.source, max(1.0, error.dof))] for error in figure.errors]
+    moved = _added(drawn)
+    if figure.signed or value <= 0:
+        return [value + m for m in moved]
+    exp = math.exp
+    return [value * exp(min(m / value, 700.0)) for m in moved]
+
+
+def _added(columns: Sequence[Sequence[float]]) -> Sequence[float]:
+    added = columns[0]
+    for column in columns[1:]:
+        added = [a + b for a, b in zip(added, column, strict=True)]
+    return added
 
 
 def _merge(weighted: Iterable[tuple[Figure, float]]) -> tuple[Error, ...]:
@@ -311,6 +388,7 @@ def total(figures: Iterable[Figure]) -> Figure:
         parts=parts,
         sources=_sources(known),
         signed=any(f.signed for f in known),
+        formula=Formula("sum", known),
     )
 
 
@@ -327,6 +405,7 @@ def product(a: Figure, b: Figure, unit: str) -> Figure:
         parts=tuple(replace(p, value=p.value * b.value) for p in a.parts),
         sources=_sources((a, b)),
         signed=a.signed or b.signed,
+        formula=Formula("product", (a, b)),
     )
 
 
@@ -350,6 +429,7 @@ def ratio(a: Figure, b: Figure) -> Figure:
         parts=tuple(replace(p, value=p.value * weight) for figure, weight in halves for p in figure.parts),
         sources=_sources((a, b)),
         signed=a.signed or b.signed,
+        formula=Formula("ratio", (a, b)),
     )
 
 
@@ -369,11 +449,17 @@ def difference(a: Figure, b: Figure) -> Figure:
         parts=(*a.parts, *(replace(p, value=-p.value) for p in b.parts)),
         sources=_sources((a, b)),
         signed=True,
+        formula=Formula("difference", (a, b)),
     )
 
 
 def _comparable(a: Figure, b: Figure) -> None:
     if a.unit != b.unit:
         raise UsageError(f"Cannot compare figures in different units: {a.unit} and {b.unit}.")
-    if found := a.boundary.differences(b.boundary):
+    found = list(a.boundary.differences(b.boundary))
+    # One of two GPUs may be lost: the boundary still has a GPU in it, but the figure not all that it names.
+    lost = {p.name for p in a.evidence.missing} ^ {p.name for p in b.evidence.missing}
+    if lost and a.available and b.available:
+        found.append(f"{', '.join(sorted(lost))} could be read in only one of them: leave it out of both")
+    if found:
         raise NotComparable(f"These figures do not cover the same: {'; '.join(found)}.")

@@ -64,4 +64,6 @@ def test_a_common_factor_leaves_the_ratio_as_it_was(a: Figure, b: Figure) -> Non
     grid = Figure(value=3.0, unit="g/J", boundary=Boundary.of([]), errors=(Error("grid", 1.2),))
     energies, carbons = ratio(a, b), ratio(product(a, grid, "g"), product(b, grid, "g"))
     assert carbons.value == pytest.approx(energies.value)
-    assert carbons.standard_uncertainty == pytest.approx(energies.standard_uncertainty, rel=1e-6, abs=1e-9 * energies.value)
+    assert carbons.standard_uncertainty == pytest.approx(
+        energies.standard_uncertainty, rel=1e-6, abs=1e-9 * energies.value
+    )

@@ -41,10 +41,18 @@ def test_a_difference_of_what_errs_together_is_sure() -> None:
 
 
 def test_a_difference_may_be_negative_and_its_interval_is_linear() -> None:
-    net = difference(energy(10, Error("a", 3)), energy(12, Error("b", 4)))
+    net = difference(energy(10, Error("a", 0.3)), energy(12, Error("b", 0.4)))
     assert net.value == -2
-    assert net.low == pytest.approx(-2 - 1.96 * 5, abs=0.01)
-    assert net.high == pytest.approx(-2 + 1.96 * 5, abs=0.01)
+    assert net.low == pytest.approx(-2 - 1.96 * 0.5, abs=0.01)
+    assert net.high == pytest.approx(-2 + 1.96 * 0.5, abs=0.01)
+
+
+def test_a_wide_part_beside_a_sure_one_leaves_the_sure_one_as_the_floor() -> None:
+    """A GPU known to 1 % and a processor known to a factor of three: the sum is never below the GPU."""
+    gpu = energy(100, Error("gpu", 0.5), boundary=Boundary.of(["gpu"]))
+    both = gpu + energy(20, Error("model", 12))
+    assert both.low == pytest.approx(100 + 20 * math.exp(-1.96 * 0.6), rel=0.01)
+    assert both.high == pytest.approx(100 + 20 * math.exp(1.96 * 0.6), rel=0.01)
 
 
 def test_an_energy_is_never_negative() -> None:

@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from joulemark.boundary import Boundary
-from joulemark.figures import Error, Figure, Kind, Part, Source, total
+from joulemark.figures import Error, Figure, Kind, Part, Source, product, total
 from joulemark.records.schema import Accuracy, DomainRecord, Measurement, Run, WindowRecord
 from joulemark.stats import summarise
 
-__all__ = ["domain_figure", "energy_figure", "energy_per_unit", "phase_energy", "power_figure"]
+__all__ = [
+    "domain_figure",
+    "energy_figure",
+    "energy_per_unit",
+    "measurement_energy",
+    "phase_energy",
+    "power_figure",
+]
 
 
 def domain_figure(
@@ -149,45 +156,46 @@ def energy_per_unit(run: Run) -> Figure:
         (d, math.fsum(e[d.name].value / t.units for e, t in zip(energies, trials, strict=True)) / len(trials))
         for d in usable
     ]
+    mean = total([*(_mean_figure(d, mean, run) for d, mean in means), *lost])
+    return replace(product(mean, _repetition(per_trial, energies, run), "J"), unit=unit)
+
+
+def _mean_figure(domain: DomainRecord, mean: float, run: Run) -> Figure:
+    """Energy of one domain per unit, in J, with what all trials share: its gain and its mix."""
+    errors = (
+        Error(_gain_source(domain, run.session), domain.accuracy.gain * mean),
+        Error(_mix_source(domain, _workload_scope(run)), domain.accuracy.mix * mean),
+    )
     return Figure(
-        value=math.fsum(mean for _, mean in means),
-        unit=unit,
-        boundary=Boundary.of((c for d in usable for c in d.components), phases=("query",)),
-        errors=_shared(means, run) + _repetition(per_trial, energies, trials[0].units, run),
-        parts=(
-            *(Part(d.name, mean, Kind(d.kind)) for d, mean in means),
-            *(p for figure in lost for p in figure.parts),
-        ),
-        sources=tuple(dict.fromkeys(s for d in usable for s in _sources(d.accuracy))),
+        value=mean,
+        unit="J",
+        boundary=Boundary.of(domain.components, phases=("query",)),
+        errors=tuple(error for error in errors if error.size > 0),
+        parts=(Part(domain.name, mean, Kind(domain.kind)),),
+        sources=_sources(domain.accuracy),
     )
 
 
-def _shared(means: Sequence[tuple[DomainRecord, float]], run: Run) -> tuple[Error, ...]:
-    """What all trials share: gain and mix of each domain."""
-    found = []
-    for domain, mean in means:
-        found += [
-            Error(_gain_source(domain, run.session), domain.accuracy.gain * mean),
-            Error(_mix_source(domain, _workload_scope(run)), domain.accuracy.mix * mean),
-        ]
-    return tuple(error for error in found if error.size > 0)
+def _repetition(per_trial: Sequence[float], energies: Sequence[dict[str, Figure]], run: Run) -> Figure:
+    """Give a factor of one with the type A uncertainty of the mean.
 
-
-def _repetition(
-    per_trial: Sequence[float], energies: Sequence[dict[str, Figure]], units: int, run: Run
-) -> tuple[Error, ...]:
-    """Type A uncertainty of the mean; for a single trial, which has no spread, the edges of its window."""
+    For a single trial, which has no spread, the edges of its window take its place.
+    """
+    errors: tuple[Error, ...]
     if len(per_trial) > 1:
         summary = summarise(per_trial)
-        if summary.standard_error == 0:
-            return ()
-        return (Error(f"repetition of {run.id}", summary.standard_error, summary.n - 1),)
-    return tuple(
-        replace(error, size=error.size / units)
-        for figure in energies[0].values()
-        for error in figure.errors
-        if error.source.startswith("edges")
-    )
+        relative = summary.standard_error / summary.mean if summary.mean else 0.0
+        errors = (Error(f"repetition of {run.id}", relative, summary.n - 1),)
+    else:
+        whole = math.fsum(figure.value for figure in energies[0].values() if figure.available)
+        errors = tuple(
+            replace(error, size=error.size / whole)
+            for figure in energies[0].values()
+            for error in figure.errors
+            if error.source.startswith("edges")
+        )
+    factor = Boundary.of((), phases=("query",))
+    return Figure(value=1.0, unit="1", boundary=factor, errors=tuple(e for e in errors if e.size > 0))
 
 
 def power_figure(energy: Figure, duration_s: float) -> Figure:

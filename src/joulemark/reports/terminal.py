@@ -48,6 +48,7 @@ _VERDICT_STYLE = {
 
 
 def machine_line(machine: Machine) -> str:
+    """Describe a machine in one line."""
     kind = "virtual machine" if machine.virtual else "machine"
     gpus = f", {', '.join(machine.gpus)}" if machine.gpus else ""
     memory = f"{machine.memory_bytes / 1e9:.1f} GB"
