@@ -133,9 +133,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def main() -> None:
     """Print the table that is made from the file named on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, help="one of the three files named above")
     sys.stdout.write(table(read(parser.parse_args().path)))
 

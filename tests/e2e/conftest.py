@@ -41,7 +41,8 @@ def joulemark(tmp_path: Path) -> Run:
 
 SUITE = """
 name: made-up
-protocol: {{trial_s: {trial_s}, min_trials: {trials}, max_trials: {trials}, idle_s: 0.05, warm_up_s: 0.05, budget_s: 60}}
+protocol: {{trial_s: {trial_s}, min_trials: {trials}, max_trials: {trials}, budget_s: 60,
+           idle_s: 0.05, warm_up_s: 0.05}}
 workloads:
 """
 

@@ -108,7 +108,9 @@ def test_measure_leaves_the_command_its_output_and_its_exit_code(joulemark: Run,
 
 
 def test_measure_passes_signals_on(tmp_path: Path) -> None:
-    child = "import signal, sys, time; signal.signal(15, lambda *a: sys.exit(3)); print('up', flush=True); time.sleep(30)"
+    child = (
+        "import signal, sys, time; signal.signal(15, lambda *a: sys.exit(3)); print('up', flush=True); time.sleep(30)"
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "joulemark", "measure", "--", sys.executable, "-c", child],
         env=environment(),

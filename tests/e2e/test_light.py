@@ -31,7 +31,10 @@ def test_importing_loads_nothing_heavy() -> None:
 
 
 def test_measuring_needs_neither_numpy_nor_rich() -> None:
-    code = "import sys, joulemark as jm\nwith jm.measure('x') as w: pass\nprint(w.energy, file=sys.stderr)\nprint(*sys.modules)"
+    code = (
+        "import sys, joulemark as jm\nwith jm.measure('x') as w: pass\n"
+        "print(w.energy, file=sys.stderr)\nprint(*sys.modules)"
+    )
     assert not {"numpy", "rich", "typer", "pydantic", "yaml"} & set(_python(code).split())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from joulemark.workloads.models import Model
 from joulemark.workloads.seam import Answer, Item, Settings, Task
 
-SECRET = "a prompt that nobody shall read in a record"
+PROMPT = "a prompt that nobody shall read in a record"
 
 TASK = Task(
     name="made-up",
@@ -18,7 +18,7 @@ TASK = Task(
     unit="text",
     inputs="made-up/1",
     licence="CC0-1.0",
-    items=lambda: tuple(Item(id=str(i), content=f"{SECRET} {i}") for i in range(5)),
+    items=lambda: tuple(Item(id=str(i), content=f"{PROMPT} {i}") for i in range(5)),
     check=lambda item, answer, settings: None if answer.output == item.content else "the answer is no echo",
     defaults={"work_ms": 2},
 )

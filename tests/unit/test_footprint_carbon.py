@@ -107,9 +107,7 @@ def test_the_ratio_of_two_models_is_that_of_their_energy_wherever_they_run(
     energy = ratio(a, b)
     carbon = ratio(footprint.of(a, at).carbon, footprint.of(b, at).carbon)
     assert carbon.value == pytest.approx(energy.value, rel=1e-9)
-    assert carbon.standard_uncertainty == pytest.approx(
-        energy.standard_uncertainty, rel=1e-6, abs=1e-9 * energy.value
-    )
+    assert carbon.standard_uncertainty == pytest.approx(energy.standard_uncertainty, rel=1e-6, abs=1e-9 * energy.value)
 
 
 def test_the_grid_does_not_cancel_between_two_places() -> None:

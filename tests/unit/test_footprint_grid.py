@@ -134,9 +134,7 @@ def test_where_little_is_generated_rounding_adds_to_the_doubt() -> None:
 
 def test_two_places_do_not_share_their_errors() -> None:
     factor = ratio(intensity("POL"), intensity("FRA"))
-    assert factor.standard_uncertainty / factor.value == pytest.approx(
-        math.sqrt(2) * RELATIVE_UNCERTAINTY, rel=1e-4
-    )
+    assert factor.standard_uncertainty / factor.value == pytest.approx(math.sqrt(2) * RELATIVE_UNCERTAINTY, rel=1e-4)
 
 
 def test_the_spread_is_over_countries_and_in_order() -> None:
@@ -178,9 +176,7 @@ def test_the_script_makes_the_table_from_the_publishers_file(publishers: Path) -
 
 def test_the_assumed_doubt_is_the_spread_between_the_sources(publishers: Path) -> None:
     green = {
-        row[2]: float(row[4])
-        for row in _rows(publishers / "green_algorithms_CI_aggregated.csv")
-        if row[5] == "Country"
+        row[2]: float(row[4]) for row in _rows(publishers / "green_algorithms_CI_aggregated.csv") if row[5] == "Country"
     }
     renamed = {"Korea": "KOR", "Republic of Ireland": "IRL"}
     theirs = {place(renamed.get(name, name)).code: value for name, value in green.items()}

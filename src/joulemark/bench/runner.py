@@ -32,6 +32,7 @@ from joulemark.records import (
     QualityRecord,
     Run,
     Trial,
+    energies_per_trial,
     energy_per_unit,
     load_run,
     save,
@@ -320,21 +321,13 @@ def _warm_up(worker: WorkerProcess, protocol: Protocol) -> int:
     return max(1, math.ceil(rate * protocol.trial_s))
 
 
-def _energies(run: Run) -> list[float]:
-    return [
-        math.fsum(e.energy_j for e in trial.window.energies if e.energy_j is not None) / trial.units
-        for trial in run.trials
-        if trial.units
-    ]
-
-
 def _enough(run: Run, spent_s: float) -> bool:
     p = run.protocol
     if len(run.trials) < p.min_trials:
         return False
     if len(run.trials) >= p.max_trials or spent_s >= p.budget_s:
         return True
-    return summarise(_energies(run)).relative_half_width <= p.precision
+    return summarise(energies_per_trial(run)).relative_half_width <= p.precision
 
 
 def _valid(run: Run) -> bool:
@@ -348,8 +341,3 @@ def _refuse_wrong(run: Run) -> None:
         raise WorkloadFailed(
             f"{last.invalid} of {last.invalid + last.units} answers were no answers; the first: {last.invalid_reason}"
         )
-
-
-def failed(runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Give the runs that have no figure."""
-    return tuple(run for run in runs if run.failure is not None)

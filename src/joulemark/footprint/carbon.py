@@ -54,9 +54,7 @@ class Footprint:
         return tuple(dict.fromkeys(source for figure in figures for source in figure.sources))
 
 
-def of(
-    energy: Figure, place: Place | str, *, charge_edition: str = LATEST, car_edition: str = LATEST
-) -> Footprint:
+def of(energy: Figure, place: Place | str, *, charge_edition: str = LATEST, car_edition: str = LATEST) -> Footprint:
     """Give the footprint of energy that is taken from the grid of a place.
 
     carbon = energy x grid intensity. Two models priced in one place share the error of its grid, so that the

@@ -27,9 +27,7 @@ def convert(figure: Figure, factor: Figure) -> Figure:
     to, _, per = factor.unit.partition("/")
     unit, slash, work = figure.unit.partition("/")
     if unit != per:
-        raise UsageError(
-            f"A factor in {factor.unit} is for figures in {per} and cannot take one in {figure.unit}."
-        )
+        raise UsageError(f"A factor in {factor.unit} is for figures in {per} and cannot take one in {figure.unit}.")
     unit = f"{to}{slash}{work}"
     if not figure.available:
         return Figure.unavailable(unit, figure.boundary, figure.parts)

@@ -26,9 +26,7 @@ LATEST = "2024"
 
 _EPA = "US Environmental Protection Agency (EPA)"
 _CALCULATOR = "EPA, Greenhouse Gas Equivalencies Calculator, Calculations and References"
-_LUCCIONI = (
-    "Luccioni, Jernite and Strubell, Power Hungry Processing, ACM FAccT 2024, doi:10.1145/3630106.3658542"
-)
+_LUCCIONI = "Luccioni, Jernite and Strubell, Power Hungry Processing, ACM FAccT 2024, doi:10.1145/3630106.3658542"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,14 @@ Records hold no prompts, host or user names, serial numbers or UUIDs unless they
 from records and never stored instead of them: `joulemark.records.energy` turns windows into figures.
 """
 
-from joulemark.records.energy import energy_figure, energy_per_unit, measurement_energy, phase_energy, power_figure
+from joulemark.records.energy import (
+    energies_per_trial,
+    energy_figure,
+    energy_per_unit,
+    measurement_energy,
+    phase_energy,
+    power_figure,
+)
 from joulemark.records.files import load_measurement, load_run, load_runs, save
 from joulemark.records.schema import (
     MEASUREMENT_SCHEMA,
@@ -46,6 +53,7 @@ __all__ = [
     "WeightFile",
     "WindowRecord",
     "WorkloadRecord",
+    "energies_per_trial",
     "energy_figure",
     "energy_per_unit",
     "load_measurement",

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from joulemark.boundary import Boundary
 from joulemark.figures import Error, Figure, Kind, Part, Source, product, total
-from joulemark.records.schema import Accuracy, DomainRecord, Measurement, Run, WindowRecord
+from joulemark.records.schema import Accuracy, DomainRecord, Measurement, Run, Trial, WindowRecord
 from joulemark.stats import summarise
 
 __all__ = [
     "domain_figure",
+    "energies_per_trial",
     "energy_figure",
     "energy_per_unit",
     "measurement_energy",
@@ -133,31 +134,52 @@ def energy_per_unit(run: Run) -> Figure:
     unavailable, and a domain that is missing anywhere is left out everywhere.
     """
     unit = f"J/{run.workload.unit}"
-    trials = [t for t in run.trials if t.units > 0]
+    nothing = Boundary.of((), phases=("query",))
+    trials = _answered(run)
     if run.failure is not None or not trials:
         reason = run.failure or "no trial gave a valid answer"
-        boundary = Boundary.of((), phases=("query",))
-        return Figure.unavailable(unit, boundary, [Part("run", math.nan, Kind.UNAVAILABLE, reason)])
-    counted = [d for d in run.domains if d.counted]
-    energies = [
-        {
-            d.name: domain_figure(t.window, d, session=run.session, workload=_workload_scope(run), phases=("query",))
-            for d in counted
-        }
-        for t in trials
-    ]
-    usable = [d for d in counted if all(e[d.name].available for e in energies)]
-    lost = [next(e[d.name] for e in energies if not e[d.name].available) for d in counted if d not in usable]
+        return Figure.unavailable(unit, nothing, [Part("run", math.nan, Kind.UNAVAILABLE, reason)])
+    usable, lost = _usable(run)
     if not usable:
-        boundary = Boundary.of((), phases=("query",))
-        return Figure.unavailable(unit, boundary, [p for figure in lost for p in figure.parts])
-    per_trial = [math.fsum(e[d.name].value for d in usable) / t.units for e, t in zip(energies, trials, strict=True)]
-    means = [
-        (d, math.fsum(e[d.name].value / t.units for e, t in zip(energies, trials, strict=True)) / len(trials))
-        for d in usable
-    ]
-    mean = total([*(_mean_figure(d, mean, run) for d, mean in means), *lost])
-    return replace(product(mean, _repetition(per_trial, energies, run), "J"), unit=unit)
+        return Figure.unavailable(unit, nothing, [p for figure in lost for p in figure.parts])
+    means = [_mean_figure(d, summarise([_energy_j(t, d) / t.units for t in trials]).mean, run) for d in usable]
+    return replace(product(total([*means, *lost]), _repetition(run, usable), "J"), unit=unit)
+
+
+def energies_per_trial(run: Run) -> tuple[float, ...]:
+    """Give the energy per unit of each trial that was answered, in joules, over the domains that count in all of them.
+
+    Raw values, without interval: for spread, trend and stopping.
+    """
+    usable, _ = _usable(run)
+    return tuple(math.fsum(_energy_j(t, d) for d in usable) / t.units for t in _answered(run)) if usable else ()
+
+
+def _answered(run: Run) -> tuple[Trial, ...]:
+    return tuple(t for t in run.trials if t.units > 0)
+
+
+def _energy_j(trial: Trial, domain: DomainRecord) -> float:
+    """Energy of a domain that is known to be available."""
+    return next(e.energy_j for e in trial.window.energies if e.domain == domain.name and e.energy_j is not None)
+
+
+def _usable(run: Run) -> tuple[list[DomainRecord], list[Figure]]:
+    """Split the counted domains into those that all trials have, and what is missing in one of the others."""
+    usable, lost = [], []
+    for domain in run.domains:
+        if not domain.counted:
+            continue
+        figures = (
+            domain_figure(t.window, domain, session=run.session, workload=_workload_scope(run), phases=("query",))
+            for t in _answered(run)
+        )
+        missing = next((figure for figure in figures if not figure.available), None)
+        if missing is None:
+            usable.append(domain)
+        else:
+            lost.append(missing)
+    return usable, lost
 
 
 def _mean_figure(domain: DomainRecord, mean: float, run: Run) -> Figure:
@@ -176,26 +198,28 @@ def _mean_figure(domain: DomainRecord, mean: float, run: Run) -> Figure:
     )
 
 
-def _repetition(per_trial: Sequence[float], energies: Sequence[dict[str, Figure]], run: Run) -> Figure:
+def _repetition(run: Run, usable: Sequence[DomainRecord]) -> Figure:
     """Give a factor of one with the type A uncertainty of the mean.
 
     For a single trial, which has no spread, the edges of its window take its place.
     """
+    per_trial = energies_per_trial(run)
     errors: tuple[Error, ...]
     if len(per_trial) > 1:
         summary = summarise(per_trial)
         relative = summary.standard_error / summary.mean if summary.mean else 0.0
         errors = (Error(f"repetition of {run.id}", relative, summary.n - 1),)
     else:
-        whole = math.fsum(figure.value for figure in energies[0].values() if figure.available)
+        (trial,) = _answered(run)
+        whole = per_trial[0] * trial.units
         errors = tuple(
             replace(error, size=error.size / whole)
-            for figure in energies[0].values()
-            for error in figure.errors
+            for domain in usable
+            for error in _errors(_energy_j(trial, domain), trial.window, domain, run.session, run.id)
             if error.source.startswith("edges")
         )
-    factor = Boundary.of((), phases=("query",))
-    return Figure(value=1.0, unit="1", boundary=factor, errors=tuple(e for e in errors if e.size > 0))
+    nothing = Boundary.of((), phases=("query",))
+    return Figure(value=1.0, unit="1", boundary=nothing, errors=tuple(e for e in errors if e.size > 0))
 
 
 def power_figure(energy: Figure, duration_s: float) -> Figure:

@@ -11,7 +11,7 @@ from joulemark.errors import UsageError
 from joulemark.figures import Figure, Kind, NotComparable, ratio
 from joulemark.footprint import Equivalent, Footprint, Place, Spread
 from joulemark.footprint.equivalents import LATEST
-from joulemark.records import Run, energy_per_unit, phase_energy, power_figure
+from joulemark.records import Run, energies_per_trial, energy_per_unit, phase_energy, power_figure
 from joulemark.reports.data import Document, FigureData, figure_data
 from joulemark.stats import Verdict, judge, summarise
 
@@ -129,7 +129,6 @@ def _entry(run: Run, place: Place | None) -> Entry:
     summary = summarise(seconds) if seconds else None
     idle = phase_energy(run, "idle-before")
     idle_s = run.phases["idle-before"].duration_s if idle is not None else 0.0
-    values = [math.fsum(e.energy_j for e in t.window.energies if e.energy_j is not None) / t.units for t in trials]
     return Entry(
         run=run,
         energy=energy,
@@ -137,11 +136,17 @@ def _entry(run: Run, place: Place | None) -> Entry:
         idle_power=power_figure(idle, idle_s) if idle is not None and idle_s > 0 else None,
         load=phase_energy(run, "load"),
         duration_s=(summary.mean, summary.sd) if summary else (math.nan, math.nan),
-        verdict=Verdict.FAILED if run.failure else judge(values, [t.window.duration_s for t in trials]),
+        verdict=_verdict(run),
         charges=footprint.charges(energy),
         footprint=footprint.of(energy, place) if place is not None and energy.available else None,
         over_grids=_over_grids(energy) if place is None and energy.available else None,
     )
+
+
+def _verdict(run: Run) -> Verdict:
+    if run.failure:
+        return Verdict.FAILED
+    return judge(energies_per_trial(run), [t.window.duration_s for t in run.trials if t.units])
 
 
 def _over_grids(energy: Figure) -> OverGrids:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from joulemark.errors import MissingExtra
+from joulemark.records import energies_per_trial
 from joulemark.reports.benchmark import PER, Results
 from joulemark.reports.words import short_label, task_title
 from joulemark.units import scale_for
@@ -90,11 +91,7 @@ def _trials(alt: Any, results: Results) -> Any:
     """Each trial's energy per unit against the mean of its run, in per cent."""
     rows = []
     for entry in results.entries:
-        per_unit = [
-            math.fsum(e.energy_j for e in t.window.energies if e.energy_j is not None) / t.units
-            for t in entry.run.trials
-            if t.units
-        ]
+        per_unit = energies_per_trial(entry.run)
         if not per_unit:
             continue
         mean = math.fsum(per_unit) / len(per_unit)

@@ -1,0 +1,1 @@
+"""What is asked (tasks), who answers (backends), and with which weights (models)."""

@@ -1,0 +1,37 @@
+"""Fill mask: which word is missing in a sentence?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from joulemark.workloads.inputs import LICENCE, items_of
+from joulemark.workloads.seam import Answer, Item, Quality, Settings, Task
+
+__all__ = ["TASK"]
+
+
+def check(item: Item, answer: Answer, settings: Settings) -> str | None:
+    """An answer is one word."""
+    if not isinstance(answer.output, str) or len(answer.output.split()) != 1:
+        return f"The answer to {item.id} is not one word: {answer.output!r}."
+    return None
+
+
+def quality(pairs: Sequence[tuple[Item, Answer]]) -> Quality | None:
+    """Share of the words that we had in mind, upper and lower case alike."""
+    if not pairs:
+        return None
+    right = sum(str(answer.output).strip().casefold() == item.expected for item, answer in pairs)
+    return Quality(metric="accuracy", value=right / len(pairs), n=len(pairs))
+
+
+TASK = Task(
+    name="fill-mask",
+    title="Fill mask",
+    unit="text",
+    inputs="joulemark-masked/1",  # the gap is written {mask}: each model has its own word for it
+    licence=LICENCE,
+    items=lambda: items_of("masked"),
+    check=check,
+    quality=quality,
+)
