@@ -12,7 +12,7 @@ from joulemark.stats.student import student_t_quantile
 
 __all__ = ["DRAWS", "percentile", "standard_draws"]
 
-DRAWS = 1000
+DRAWS = 2000
 """Stratified draws of each error; the ends of a 95 % interval are then sure to some 3 % of its half-width."""
 
 
