@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from joulemark.boundary import Component
 from joulemark.records import (
     RUN_SCHEMA,
     Accuracy,
@@ -61,7 +62,7 @@ def make_run(
     def domain(name: str, components: tuple[str, ...]) -> DomainRecord:
         return DomainRecord(
             name=name,
-            components=components,
+            components=tuple(Component(c) for c in components),
             sensor="fake 1",
             kind="measured" if kind == "measured" else "modelled",
             accuracy=Accuracy(gain=gain, mix=mix, sources=(source,)),
@@ -95,6 +96,7 @@ def make_run(
         workload=WorkloadRecord(
             key=f"{task}--{model}{chosen}",
             task=task,
+            task_title=task.replace("-", " ").capitalize(),
             unit=unit,
             model=model,
             model_title=model.title(),
@@ -102,6 +104,8 @@ def make_run(
             settings=settings_ or {},
             inputs="made-up/1",
             inputs_sha256="0" * 64,
+            items=units,
+            chosen=settings_ or {},
         ),
         protocol=Protocol(
             trial_s=1, min_trials=5, max_trials=9, precision=0.02, budget_s=9, idle_s=1, warm_up_s=1, seed=0

@@ -90,7 +90,7 @@ class Boundary:
     def __str__(self) -> str:
         names = [_TITLES[c] for c in Component if c in self.components]
         parts = [", ".join(names) if names else "nothing"]
-        parts.append("whole machine" if self.devices == "all" else "working devices only")
+        parts.append("all devices" if self.devices == "all" else "working devices only")
         parts.append("idle included" if self.idle == "gross" else "net of idle")
         if self.phases:
             parts.append(f"{' + '.join(self.phases)} phase{'s' if len(self.phases) > 1 else ''}")

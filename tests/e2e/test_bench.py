@@ -64,7 +64,7 @@ def test_a_model_that_gives_no_answers_has_no_figure_and_the_others_go_on(
     for model, reason in (("wrong", "the answer is no echo"), ("dying", "died during 'run' (exit code 9")):
         assert rows[model]["energy"]["value"] is None, "a failure is never a zero"
         assert rows[model]["rank"] is None
-        assert reason in rows[model]["failure"]
+        assert reason in rows[model]["note"]
     failed = load_run(tmp_path / "res" / "made-up--wrong.json")
     assert failed.status == "failed"
     assert failed.trials[0].units == 0
@@ -128,6 +128,7 @@ def test_killed_half_way_nothing_measured_is_lost_and_it_can_go_on(
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in errors
+    assert number is signal.SIGKILL or "go on with --resume" in errors
     cut = load_run(record)
     assert cut.status == status
     assert 2 <= len(cut.trials) < 12
@@ -150,10 +151,34 @@ def test_resuming_refuses_what_is_another_workload(joulemark: Run, suite: Suite,
     assert "another workload" in done.stderr
 
 
+def test_resuming_refuses_another_protocol_before_it_measures(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
+    joulemark("bench", suite("steady"), "--out", "res")
+    done = joulemark("bench", suite("dear", "steady", trials=6), "--out", "res", "--resume")
+    assert done.returncode == 2
+    assert "another protocol" in done.stderr
+    assert not (tmp_path / "res" / "made-up--dear.json").exists()
+
+
+def test_resuming_measures_failed_ones_again(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
+    path = suite("wrong")
+    assert joulemark("bench", path, "--out", "res").returncode == 7
+    before = load_run(tmp_path / "res" / "made-up--wrong.json")
+    assert joulemark("bench", path, "--out", "res", "--resume").returncode == 7
+    assert load_run(tmp_path / "res" / "made-up--wrong.json").id != before.id
+
+
+def test_trials_are_whole_passes_over_the_same_inputs(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
+    joulemark("bench", suite("steady", trial_s=0.09), "--out", "res")
+    run = load_run(tmp_path / "res" / "made-up--steady.json")
+    assert run.workload.items == 5
+    assert {t.units % 5 for t in run.trials} == {0}
+    assert len({t.units for t in run.trials}) == 1
+
+
 def test_a_dry_run_measures_nothing(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
     done = joulemark("bench", suite("steady", "dear"), "--out", "res", "--dry-run")
     assert done.returncode == 0
-    assert "2 workloads, at most" in done.stdout
+    assert "2 workloads, about" in done.stdout
     assert not (tmp_path / "res").exists()
 
 

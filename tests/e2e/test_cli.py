@@ -148,7 +148,7 @@ def test_compare_fails_above_a_limit(joulemark: Run, make_run: MakeRun, tmp_path
     assert joulemark("compare", "before.json", "after.json", "--fail-above", "30%").returncode == 0
     done = joulemark("compare", "before.json", "after.json", "--fail-above", "5%")
     assert done.returncode == 9
-    assert "take more than 5%" in done.stderr
+    assert "take over 5% more" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,7 @@ def test_compare_fails_above_a_limit(joulemark: Run, make_run: MakeRun, tmp_path
         (("measure",), 2, "There is no command to measure"),
         (("measure", "--", "no-such-command"), 2, "Cannot start 'no-such-command'"),
         (("measure", "--save", "/dev/null/x.json", "--", "true"), 8, "Cannot write /dev/null/x.json"),
+        (("measure", "--save", "/dev/null", "--", "true"), 8, "/dev/null is no ordinary file"),
         (("watch", "--every", "0"), 2, "out of range"),
         (("show", "nothing"), 4, "There is no record nothing"),
         (("compare", "a", "b", "--fail-above", "much"), 2, "'much' is no share"),
@@ -197,6 +198,15 @@ def test_results_that_cannot_be_written(joulemark: Run, suite: Suite, tmp_path: 
         ("name: x\nworkloads: [{task: image-generation, model: steady}]", "cannot do the task 'image-generation'"),
         ("name: x\nprotocol: {trial_s: -1}\nworkloads: [{task: made-up, model: steady}]", "$.protocol.trial_s"),
         ("name: x\nprotocol: {min_trials: 9, max_trials: 3}\nworkloads: [{task: a, model: b}]", "is below min_trials"),
+        (
+            "name: x\nworkloads: [{task: made-up, model: steady, settings: {work: 1}}]",
+            "Unknown setting 'work'. Did you",
+        ),
+        ("name: x\nworkloads: [{task: made-up, model: steady, items: 6}]", "has only 5 inputs"),
+        (
+            "name: x\nworkloads: [{task: image-generation, model: digits-diffusion, settings: {steps: many}}]",
+            "steps must be a whole number of at least 1, not 'many'",
+        ),
         ("name: [", "is no YAML"),
         ("name: x\nworkloads: [{task: made-up, model: steady}, {task: made-up, model: steady}]", "twice"),
     ],
@@ -206,6 +216,11 @@ def test_a_wrong_suite_file_names_the_field(joulemark: Run, tmp_path: Path, cont
     done = joulemark("bench", "s.yaml")
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_folder_may_hold_other_json(joulemark: Run, results: Path) -> None:
+    assert joulemark("show", results, "--save", results / "shown.json").returncode == 0
+    assert joulemark("show", results).returncode == 0
 
 
 def test_damaged_and_newer_records(joulemark: Run, results: Path) -> None:

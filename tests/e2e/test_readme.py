@@ -34,7 +34,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert " J" in done.stdout
+        assert re.match(r"[\d.]+ [mk]?J \([\d.]+ to [\d.]+\)", done.stdout), "value and interval"
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

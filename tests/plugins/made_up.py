@@ -28,6 +28,7 @@ class Echo:
     """Works for `work_ms` of CPU time and gives the input back, with what the model's name asks for."""
 
     distributions = ("made-up",)
+    accepts = ("work_ms",)
     wrong = dying = False
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from joulemark.boundary import Component
 from joulemark.figures import Figure, ratio, total
 from joulemark.records import (
     RUN_SCHEMA,
@@ -55,7 +56,7 @@ class Device:
     def record(self) -> DomainRecord:
         return DomainRecord(
             name=self.name,
-            components=(self.component,),
+            components=(Component(self.component),),
             sensor="simulated",
             kind=self.kind,
             accuracy=Accuracy(gain=self.gain, mix=self.mix),
@@ -129,6 +130,7 @@ def simulate(
         workload=WorkloadRecord(
             key=workload,
             task="simulated",
+            task_title="Simulated",
             unit="image",
             model=workload,
             model_title=workload,
@@ -136,6 +138,7 @@ def simulate(
             settings={},
             inputs=workload,
             inputs_sha256="0" * 64,
+            items=1,
         ),
         protocol=Protocol(
             trial_s=2, min_trials=5, max_trials=12, precision=0.02, budget_s=60, idle_s=1, warm_up_s=1, seed=0

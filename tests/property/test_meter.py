@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from joulemark.boundary import Component
 from joulemark.errors import CounterReset, SensorError, SensorUnavailable
 from joulemark.meter import Meter, Window
-from joulemark.meter.accumulator import Accumulator, counter_step_uj
+from joulemark.meter.accumulator import MAX_GAUGE_GAP_S, Accumulator, counter_step_uj
 from joulemark.records import Accuracy
 from joulemark.sensors import Domain, FakeSensor, ReplaySensor
 from tests.simulated import Clock
@@ -43,8 +43,9 @@ class Step:
 
 @st.composite
 def steps(draw: st.DrawFn) -> Step:
-    ms = draw(st.integers(1, 5_000))
-    return Step(ms, draw(st.integers(0, int(MOST_W * ms * 1000))))
+    # No longer than a gauge may stay unread, and never no energy at all: a counter that does not move is stuck.
+    ms = draw(st.integers(1, int(MAX_GAUGE_GAP_S * 1000)))
+    return Step(ms, draw(st.integers(1, int(MOST_W * ms * 1000))))
 
 
 courses = st.lists(steps(), min_size=1, max_size=30)

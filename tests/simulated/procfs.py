@@ -39,7 +39,7 @@ class Procfs:
         self._ticks = [0.0] * 10  # user nice system idle iowait irq softirq steal guest guest_nice
         entry = (
             f"vendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\n"
-            f"model name\t: A processor of model {model}\nstepping\t: {stepping}\nflags\t\t: {flags}\n"
+            f"model name\t: AMD EPYC or other, model {model}\nstepping\t: {stepping}\nflags\t\t: {flags}\n"
         )
         (root / "cpuinfo").write_text("\n".join(f"processor\t: {i}\n{entry}" for i in range(threads)))
         (root / "meminfo").write_text(f"MemTotal:       {memory_kib} kB\nMemFree:        {memory_kib // 2} kB\n")

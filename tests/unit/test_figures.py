@@ -145,4 +145,4 @@ def test_how_figures_are_printed(figure: Figure, text: str) -> None:
 
 def test_boundaries_print_what_they_cover() -> None:
     text = str(Boundary.of(["gpu", "psu_loss"], phases=("query",)))
-    assert text == "GPU, power-supply losses; whole machine; idle included; query phase"
+    assert text == "GPU, power-supply losses; all devices; idle included; query phase"

@@ -142,7 +142,8 @@ def test_a_failed_read_is_neither_a_zero_nor_a_wrap(tmp_path: Path) -> None:
     assert not window.domains["cpu-0"].available
     assert "Input/output error" in str(window.domains["cpu-0"])
     assert window.energy.value == pytest.approx(300)
-    assert [p.name for p in window.energy.evidence.missing] == ["cpu-0"]
+    # The memory's counters did not move at all: stuck, and no zero either.
+    assert [p.name for p in window.energy.evidence.missing] == ["cpu-0", "dram-0", "dram-1"]
 
 
 def test_a_read_that_fails_in_the_middle_loses_nothing(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_other_files_and_missing_ones(tmp_path: Path) -> None:
         load_runs(tmp_path)
     (tmp_path / "x.json").write_text('{"schema": "someone/else/1"}')
     with pytest.raises(RecordError, match="someone/else/1"):
+        load_run(tmp_path / "x.json")
+    with pytest.raises(RecordError, match="holds no run records"):
         load_runs(tmp_path)
 
 

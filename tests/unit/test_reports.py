@@ -8,6 +8,7 @@ import pytest
 
 from joulemark.errors import UsageError
 from joulemark.footprint import place
+from joulemark.records import Run
 from joulemark.reports import compare, from_runs
 from joulemark.reports.benchmark import collect
 from joulemark.reports.comparison import pair_up
@@ -33,7 +34,7 @@ def test_a_failure_is_last_has_no_rank_and_no_zero(make_run: MakeRun) -> None:
     report = from_runs([make_run(model="broken", failure="no answer"), make_run(model="good")])
     good, broken = report.rows
     assert (good.model, good.rank) == ("good", 1)
-    assert (broken.model, broken.rank, broken.failure, broken.verdict) == ("broken", None, "no answer", "failed")
+    assert (broken.model, broken.rank, broken.note, broken.verdict) == ("broken", None, "no answer", "failed")
     assert broken.energy.value is None
     assert broken.carbon_range_g is None
     assert broken.smartphone_charges.value is None
@@ -94,13 +95,77 @@ def test_comparing_says_what_failed(make_run: MakeRun) -> None:
         compare([make_run()], [make_run(model="other")])
 
 
+def test_a_lost_domain_never_makes_a_model_look_cheap(make_run: MakeRun) -> None:
+    dear = make_run(model="dear", energies_j=(11.0,) * 6, lost="read error")  # 2.2 J of cpu alone, 3.3 J in truth
+    honest = make_run(model="honest")  # 3.0 J of cpu and dram
+    first, second = collect([dear, honest]).entries
+    assert first.run.workload.model == "honest"
+    assert first.ranked
+    assert not second.ranked
+    assert second.note == "not ranked, without dram: read error"
+    rows = from_runs([dear, honest]).rows
+    assert [(r.model, r.rank) for r in rows] == [("honest", 1), ("dear", None)]
+
+
+def test_a_run_that_was_cut_off_says_so(make_run: MakeRun) -> None:
+    import msgspec
+
+    cut = msgspec.structs.replace(make_run(), status="interrupted")
+    assert collect([cut]).entries[0].note == "cut off after 6 trials"
+    empty = msgspec.structs.replace(make_run(), status="running", trials=())
+    assert collect([empty]).entries[0].note == "cut off before its first trial was whole"
+
+
+def test_a_failure_never_passes_for_an_improvement(make_run: MakeRun) -> None:
+    good, other = make_run(), make_run(model="other")
+    report = compare([good, other], [make_run(failure="out of memory")], 0.05)
+    assert report.failed == ("text-classification--model-a", "text-classification--other")
+    assert report.only_before == ("text-classification--other",)
+    assert "out of memory" in report.pairs[0].reason
+    assert compare([good], [good, other], 0.05).only_after == ("text-classification--other",)
+
+
+def test_other_settings_of_the_suite_are_another_workload(make_run: MakeRun) -> None:
+    import msgspec
+
+    def with_threads(threads: int) -> Run:
+        run = make_run()
+        workload = msgspec.structs.replace(run.workload, settings={"threads": threads})
+        return msgspec.structs.replace(run, workload=workload)
+
+    (pair,) = pair_up([with_threads(1)], [with_threads(8)])
+    assert pair.times is None
+    assert pair.reason == "the work differs: threads 1 against 8"
+
+
+def test_another_machine_is_named(make_run: MakeRun) -> None:
+    import msgspec
+
+    run = make_run()
+    elsewhere = msgspec.structs.replace(run, machine=msgspec.structs.replace(run.machine, cpus=64))
+    (pair,) = pair_up([run], [elsewhere])
+    assert pair.reason == "on another machine"
+    assert len(collect([run, elsewhere]).machines()) == 2
+
+
+def test_data_may_hold_brackets(make_run: MakeRun) -> None:
+    from joulemark.cli.output import console
+    from joulemark.reports.terminal import benchmark_view
+
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(benchmark_view(collect([make_run(model="[/nope] [bold]x")])))
+    assert "[/Nope] [Bold]X" in captured.get()
+
+
 def test_other_inputs_are_not_compared(make_run: MakeRun) -> None:
     import msgspec
 
     run = make_run()
     workload = msgspec.structs.replace(run.workload, inputs_sha256="1" * 64)
     (pair,) = pair_up([run], [msgspec.structs.replace(run, workload=workload)])
-    assert (pair.verdict, pair.reason) == ("not comparable", "the inputs differ")
+    assert pair.verdict == "not comparable"
+    assert pair.reason.startswith("the work differs: inputs made-up/1")
 
 
 def test_the_page_needs_no_network_and_says_the_numbers(make_run: MakeRun, tmp_path: Path) -> None:

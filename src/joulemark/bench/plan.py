@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from joulemark.errors import MissingExtra, UnknownName, UsageError, WeightsError
 from joulemark.records.schema import WeightFile, WorkloadRecord
+from joulemark.workloads.backends import backend_for
 from joulemark.workloads.inputs import inputs_sha256
 from joulemark.workloads.models import Model, model, models
 from joulemark.workloads.seam import Settings, Task
@@ -44,11 +45,16 @@ class SuiteProtocol(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class SuiteWorkload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of a suite."""
+    """One line of a suite.
+
+    `items` is how many of the task's inputs a trial answers, the first ones, in whole passes; all without it. It is
+    part of the workload, not found from the machine's speed, so that everyone measures the same work.
+    """
 
     task: str
     model: str
     settings: dict[str, int | float | str | bool] = {}
+    items: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -167,17 +173,25 @@ def _planned(workload: SuiteWorkload, common: Settings, where: str) -> Planned:
             f"{', '.join(the_model.tasks)}. Models for it: {', '.join(able) or 'none'}."
         )
     settings = {**the_task.defaults, **common, **workload.settings}
+    available = len(the_task.items())
+    if workload.items is not None and workload.items > available:
+        raise UsageError(f"{where}: items is {workload.items}, but {the_task.name!r} has only {available} inputs.")
     located = the_model.locate()
+    _check_settings(the_task, the_model, settings, located, where)
     record = WorkloadRecord(
         key=_key(workload),
         task=the_task.name,
+        task_title=the_task.title,
         unit=the_task.unit,
         model=the_model.name,
         model_title=the_model.title,
+        model_note=the_model.note,
         backend=the_model.backend,
         settings=settings,
+        chosen=workload.settings,
         inputs=the_task.inputs,
         inputs_sha256=inputs_sha256(the_task),
+        items=workload.items or available,
         parameters=the_model.parameters or None,
         precision=the_model.precision,
         licence=the_model.licence,
@@ -192,6 +206,23 @@ def _planned(workload: SuiteWorkload, common: Settings, where: str) -> Planned:
         ),
     )
     return Planned(record, the_model, the_task)
+
+
+def _check_settings(
+    the_task: Task, the_model: Model, settings: Settings, files: Mapping[str, Path], where: str
+) -> None:
+    """Find a setting that the backend does not know, or a value that it refuses, before anything is measured.
+
+    Building a backend loads nothing; a backend checks the values of its settings when it is built.
+    """
+    backend = backend_for(the_model)
+    for name in settings:
+        if name not in {*backend.accepts, *the_task.defaults}:
+            raise UnknownName("setting", name, sorted(backend.accepts), hint=f"It stands in {where}.")
+    try:
+        backend(files, the_task.name, settings)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def _key(workload: SuiteWorkload) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from joulemark import errors
-from joulemark.errors import JoulemarkError, WorkloadFailed
+from joulemark.errors import JoulemarkError, MissingExtra, WorkloadFailed
 
 __all__ = ["WorkerProcess"]
 
@@ -25,7 +24,7 @@ class WorkerProcess:
     It runs in a session of its own, so that Ctrl-C reaches the parent alone, which then ends it in order.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "joulemark.bench.worker"],
@@ -34,7 +33,6 @@ class WorkerProcess:
             stderr=self._log,
             text=True,
             start_new_session=True,
-            env=None if environment is None else dict(environment),
         )
 
     def __enter__(self) -> Self:
@@ -49,7 +47,8 @@ class WorkerProcess:
         """Send a request and wait, without spinning, for its reply.
 
         Raises:
-            WorkloadFailed: if the model failed, or the process died; other errors of `joulemark.errors` as they were.
+            MissingExtra: if the model's runtime is not installed.
+            WorkloadFailed: if the model failed in any other way, or the process died.
         """
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
         assert self._process.stdout is not None  # noqa: S101
@@ -59,7 +58,7 @@ class WorkerProcess:
             line = self._process.stdout.readline()
         except OSError:
             line = ""
-        if not line:
+        if not line.endswith("\n"):  # nothing, or a line that was cut off
             raise WorkloadFailed(f"The worker process died during {op!r} ({self._epitaph()}).")
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
@@ -80,17 +79,20 @@ class WorkerProcess:
         """End the process."""
         if kill:
             self._process.kill()
-        with contextlib.suppress(OSError):
-            self._process.communicate(timeout=CLOSE_S)
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
+        try:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self._process.communicate(timeout=CLOSE_S)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._log.close()
 
 
 def _named(error: Mapping[str, str]) -> JoulemarkError:
-    """Give the worker's error its own class again, where that takes a message alone."""
-    kind: type[JoulemarkError] = getattr(errors, error["kind"], WorkloadFailed)
-    named = kind.__new__(kind)
-    Exception.__init__(named, error["message"])
-    return named
+    """Give the worker's error a class of this side: a missing extra stays one, all else is the workload's failure."""
+    if error["kind"] == MissingExtra.__name__:
+        missing = MissingExtra.__new__(MissingExtra)
+        Exception.__init__(missing, error["message"])
+        return missing
+    return WorkloadFailed(error["message"])

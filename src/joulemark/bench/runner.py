@@ -17,20 +17,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from joulemark.bench.plan import Planned, Suite, plan
 from joulemark.bench.process import WorkerProcess
 from joulemark.errors import MissingExtra, OutputNotWritable, UsageError, WorkloadFailed
 from joulemark.figures import Figure
 from joulemark.meter import Meter
-from joulemark.meter.meter import _software
+from joulemark.meter.meter import software_versions
 from joulemark.records import (
     RUN_SCHEMA,
+    DomainRecord,
     Instrument,
+    Machine,
     Protocol,
     QualityRecord,
     Run,
+    Status,
     Trial,
     energies_per_trial,
     energy_per_unit,
@@ -73,7 +76,7 @@ class Progress:
 
 
 def expected_s(suite: Suite, workloads: int) -> float:
-    """Give the seconds that so many workloads of a suite are expected to take at most."""
+    """Give the seconds that so many workloads of a suite are expected to take, if no single trial outlasts them."""
     p = suite.protocol
     return workloads * (p.budget_s + 2 * p.idle_s + 2 * p.warm_up_s + _OVERHEAD_S)
 
@@ -112,20 +115,23 @@ def run_plan(
     _check_folder(out, workloads, resume=resume)
     order = list(range(len(workloads)))
     random.Random(suite.protocol.seed).shuffle(order)  # noqa: S311 - an order, not a secret
-    runs: dict[str, Run] = {}
     with nullcontext(meter) if meter is not None else Meter() as the_meter:
-        for done, index in enumerate(order):
+        machine = the_meter.machine(identify=identify)
+        earlier = _earlier(out, workloads, suite, machine, the_meter.domains) if resume else {}
+        runs: dict[str, Run] = {}
+        for position, index in enumerate(order):
             planned = workloads[index]
-            runs[planned.record.key] = _Measurement(
+            key = planned.record.key
+            runs[key] = _Measurement(
                 planned=planned,
                 suite=suite,
                 path=out / planned.file_name,
                 meter=the_meter,
-                position=done,
-                identify=identify,
-                report=report,
+                machine=machine,
+                position=position,
                 total=len(order),
-            ).run(resume=resume)
+                report=report,
+            ).run(earlier.get(key))
     return tuple(runs[p.record.key] for p in workloads)
 
 
@@ -147,6 +153,48 @@ def _check_folder(out: Path, workloads: tuple[Planned, ...], *, resume: bool) ->
         ) from error
 
 
+def _earlier(
+    out: Path, workloads: tuple[Planned, ...], suite: Suite, machine: Machine, domains: tuple[DomainRecord, ...]
+) -> dict[str, Run]:
+    """Read what earlier calls left, before anything is measured; failed runs are left out, to be measured again.
+
+    Raises:
+        UsageError: if a record is of another workload, protocol or machine; going on would mix what does not belong
+            together.
+        RecordError: if one cannot be read.
+    """
+    found = {}
+    for planned in workloads:
+        path = out / planned.file_name
+        if not path.exists():
+            continue
+        run = load_run(path)
+        if run.status == "failed":
+            continue
+        protocol = _protocol(suite, run.protocol.position)
+        differing = [
+            what
+            for what, same in (
+                ("workload (settings, inputs or weights)", run.workload == planned.record),
+                ("protocol", run.protocol == protocol),
+                ("machine", replace(run.machine, hostname=None) == replace(machine, hostname=None)),
+                ("set of sensors", run.domains == domains),
+            )
+            if not same
+        ]
+        if differing:
+            raise UsageError(
+                f"{path} was measured with another {' and another '.join(differing)}; it cannot be gone on with. "
+                "Choose another folder with --out."
+            )
+        found[planned.record.key] = run
+    return found
+
+
+def _protocol(suite: Suite, position: int) -> Protocol:
+    return Protocol(position=position, **asdict(suite.protocol))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measurement:
     """One workload on its way from plan to record."""
@@ -155,9 +203,9 @@ class _Measurement:
     suite: Suite
     path: Path
     meter: Meter
+    machine: Machine
     position: int
     total: int
-    identify: bool
     report: Report
 
     def say(self, phase: str, spent_s: float, estimate: Figure | None) -> None:
@@ -165,42 +213,33 @@ class _Measurement:
         remaining_s = max(expected_s(self.suite, self.total - self.position) - spent_s, 0.0)
         self.report(Progress(self.position, self.total, self.planned.record.key, phase, remaining_s, estimate))
 
-    def run(self, *, resume: bool) -> Run:
-        run = self._earlier() if resume else None
-        if run is not None and run.status == "complete":
-            self.say("already measured", 0.0, energy_per_unit(run))
-            return run
-        run = run or self._new()
+    def run(self, earlier: Run | None) -> Run:
+        """Measure it, or go on with what an earlier call left."""
+        if earlier is not None and earlier.status == "complete":
+            self.say("already measured", 0.0, energy_per_unit(earlier))
+            return earlier
+        run = earlier or self._new()
+        spent = run.instrument or Instrument(readings=0, cpu_s=0.0)
         before = self.meter.instrument
+
+        def ended(run: Run, status: Status, failure: str | None = None) -> Run:
+            now = self.meter.instrument
+            cost = Instrument(
+                readings=spent.readings + now.readings - before.readings,
+                cpu_s=spent.cpu_s + now.cpu_s - before.cpu_s,
+            )
+            return self._written(replace(run, status=status, failure=failure, instrument=cost))
+
         try:
-            run = self._measured(run)
+            return ended(self._measured(run), "complete")
         except (WorkloadFailed, MissingExtra) as error:
-            run = self._written(replace(load_run(self.path), status="failed", failure=str(error)))
+            return ended(load_run(self.path), "failed", str(error))
         except KeyboardInterrupt:
             if self.path.exists():
-                self._written(replace(load_run(self.path), status="interrupted"))
+                ended(load_run(self.path), "interrupted")
             raise
-        after = self.meter.instrument
-        cost = Instrument(readings=after.readings - before.readings, cpu_s=after.cpu_s - before.cpu_s)
-        return self._written(replace(run, instrument=cost))
-
-    def _earlier(self) -> Run | None:
-        """Give the record that an earlier call left, if it is of the same workload on the same machine."""
-        if not self.path.exists():
-            return None
-        run = load_run(self.path)
-        if run.workload != self.planned.record:
-            raise UsageError(
-                f"{self.path} is of another workload (settings, inputs or weights differ); choose another folder."
-            )
-        if run.machine != self.meter.machine(identify=self.identify) or run.domains != self.meter.domains:
-            raise UsageError(
-                f"{self.path} was measured on another machine or with other sensors; choose another folder."
-            )
-        return None if run.status == "failed" else run
 
     def _new(self) -> Run:
-        p = self.suite.protocol
         return Run(
             schema=RUN_SCHEMA,
             id=secrets.token_hex(8),
@@ -208,20 +247,10 @@ class _Measurement:
             suite=self.suite.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             status="running",
-            machine=self.meter.machine(identify=self.identify),
-            software=_software(),
+            machine=self.machine,
+            software=software_versions(),
             workload=self.planned.record,
-            protocol=Protocol(
-                trial_s=p.trial_s,
-                min_trials=p.min_trials,
-                max_trials=p.max_trials,
-                precision=p.precision,
-                budget_s=p.budget_s,
-                idle_s=p.idle_s,
-                warm_up_s=p.warm_up_s,
-                seed=p.seed,
-                position=self.position,
-            ),
+            protocol=_protocol(self.suite, self.position),
             domains=self.meter.domains,
             refused=self.meter.refused,
         )
@@ -232,17 +261,17 @@ class _Measurement:
 
     def _measured(self, run: Run) -> Run:
         began = time.monotonic()
-        p = run.protocol
 
         def spent_s() -> float:
             return time.monotonic() - began
 
         run = self._written(replace(run, status="running", failure=None))
+        _refuse_wrong(run)
         self.say("idle", 0.0, None)
         run = self._with_phase(run, "idle-before", self._idle)
         record = run.workload
         with WorkerProcess() as worker:
-            worker.ask("open", model=record.model, task=record.task, settings=record.settings)
+            worker.ask("open", model=record.model, task=record.task, settings=record.settings, items=record.items)
             self.say("load", spent_s(), None)
             software: Mapping[str, str] = {}
 
@@ -253,30 +282,31 @@ class _Measurement:
             run = self._with_phase(run, "load", load)
             run = self._written(replace(run, software={**run.software, **software}))
             self.say("warm-up", spent_s(), None)
-            count = 1
+            count = record.items
 
             def warm_up() -> None:
                 nonlocal count
-                count = _warm_up(worker, p)
+                count = _warm_up(worker, run.protocol, record.items)
 
             run = self._with_phase(run, "warm-up", warm_up)
+            if run.trials:  # gone on with: the same work as before
+                count = run.trials[0].units
             query_began = time.monotonic()
             while not _enough(run, time.monotonic() - query_began):
                 run = self._trial(run, worker, count)
-                self.say(f"trial {len(run.trials)}", spent_s(), energy_per_unit(run) if _valid(run) else None)
                 _refuse_wrong(run)
-            worker.ask("close")
+                self.say(f"trial {len(run.trials)}", spent_s(), energy_per_unit(run))
         self.say("idle", spent_s(), energy_per_unit(run))
-        run = self._with_phase(run, "idle-after", self._idle)
-        return replace(run, status="complete")
+        return self._with_phase(run, "idle-after", self._idle)
 
     def _idle(self) -> None:
         time.sleep(self.suite.protocol.idle_s)
 
     def _with_phase(self, run: Run, phase: str, work: Callable[[], None]) -> Run:
+        """Measure a phase; a run that is gone on with keeps the window of its first time."""
         with self.meter.measure(phase) as window:
             work()
-        return self._written(replace(run, phases={**run.phases, phase: window.record}))
+        return self._written(replace(run, phases={phase: window.record, **run.phases}))
 
     def _trial(self, run: Run, worker: WorkerProcess, count: int) -> Run:
         with self.meter.measure(f"trial {len(run.trials) + 1}") as window:
@@ -301,24 +331,23 @@ class _Measurement:
         )
 
 
-def _warm_up(worker: WorkerProcess, protocol: Protocol) -> int:
-    """Answer until the least time has passed and give the number of items that fills a trial.
+def _warm_up(worker: WorkerProcess, protocol: Protocol, items: int) -> int:
+    """Answer until the least time has passed and give the number of answers of a trial: whole passes over the items.
 
-    The rate is taken from the second half of the warm-up: the first answers are slower.
+    The rate is that of the last and longest stretch: the first answers are slower.
     """
     began = time.monotonic()
-    count, rate = 1, 0.0
+    count, longest, rate = 1, 0, 0.0
     while True:
         start = time.monotonic()
         worker.ask("run", count=count)
-        taken_s = time.monotonic() - start
-        rate = count / taken_s
+        if count >= longest:
+            longest, rate = count, count / (time.monotonic() - start)
         left_s = protocol.warm_up_s - (time.monotonic() - began)
         if left_s <= 0:
-            break
+            return items * max(1, math.ceil(rate * protocol.trial_s / items))
         # Twice as many as before, but no more than what is left of the time.
         count = max(1, min(2 * count, math.ceil(rate * left_s)))
-    return max(1, math.ceil(rate * protocol.trial_s))
 
 
 def _enough(run: Run, spent_s: float) -> bool:
@@ -330,14 +359,18 @@ def _enough(run: Run, spent_s: float) -> bool:
     return summarise(energies_per_trial(run)).relative_half_width <= p.precision
 
 
-def _valid(run: Run) -> bool:
-    return all(trial.units for trial in run.trials)
-
-
 def _refuse_wrong(run: Run) -> None:
-    """A model whose answers are no answers has no energy figure."""
-    last = run.trials[-1]
-    if last.invalid:
-        raise WorkloadFailed(
-            f"{last.invalid} of {last.invalid + last.units} answers were no answers; the first: {last.invalid_reason}"
-        )
+    """A model whose answers are no answers has no energy figure, and neither has one that no sensor covered.
+
+    Raises:
+        WorkloadFailed: with the reason.
+    """
+    for trial in run.trials:
+        if trial.invalid:
+            raise WorkloadFailed(
+                f"{trial.invalid} of {trial.invalid + trial.units} answers were no answers; "
+                f"the first: {trial.invalid_reason}"
+            )
+    if run.trials and not energies_per_trial(run):
+        lost = "; ".join(f"{part.name}: {part.reason}" for part in energy_per_unit(run).evidence.missing)
+        raise WorkloadFailed(f"No sensor could be read in all trials ({lost}).")

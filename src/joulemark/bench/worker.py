@@ -2,15 +2,16 @@
 
 Run as ``python -m joulemark.bench.worker``. It takes one JSON request a line on standard input and gives one JSON
 reply a line on what was standard output; what libraries print goes to standard error. It measures nothing itself: the
-meter stays with the parent, which only waits meanwhile. It ends when its input ends, so that it never outlives a
-parent that was killed.
+meter stays with the parent, which only waits meanwhile. It ends when its input ends: after a parent that was killed it
+answers the request at hand, and no other.
 
-Requests: ``open`` (model, task, settings), ``load``, ``run`` (count), ``check``, ``close``.
+Requests: ``open`` (model, task, settings, items), ``load``, ``run`` (count), ``check``, ``close``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -41,9 +42,9 @@ class Worker:
         the_model = model(request["model"])
         self._task = task(request["task"])
         self._settings = {**self._task.defaults, **request["settings"]}
-        self._items = self._task.items()
+        self._items = self._task.items()[: request["items"]]
         self._backend = backend_for(the_model)(the_model.locate(), self._task.name, self._settings)
-        return {"items": len(self._items)}
+        return {}
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the model; reply with the versions of the libraries at work."""
@@ -51,7 +52,7 @@ class Worker:
         return {"software": _versions(getattr(self._backend, "distributions", ()))}
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer the first `count` items, from the beginning again when they run out; one at a time."""
+        """Answer so many items, one at a time, from the beginning again when they run out."""
         backend, count = self._need(), int(request["count"])
         self._answered = []
         cpu_s = time.process_time()
@@ -66,7 +67,10 @@ class Worker:
         assert self._task is not None  # noqa: S101 - `open` came first
         reasons = [self._task.check(item, answer, self._settings) for item, answer in self._answered]
         wrong = [reason for reason in reasons if reason is not None]
-        quality = self._task.quality(self._distinct())
+        # Answers that are none cannot be judged for quality.
+        quality = None if wrong else self._task.quality(self._distinct())
+        if quality is not None and not math.isfinite(quality.value):
+            quality = None
         return {
             "units": len(reasons) - len(wrong),
             "invalid": len(wrong),

@@ -11,7 +11,7 @@ import typer
 
 from joulemark.cli.output import Json, console, print_json
 from joulemark.cli.place import Where, chosen_place
-from joulemark.errors import WorkloadFailed
+from joulemark.errors import INTERRUPTED, WorkloadFailed
 
 if TYPE_CHECKING:
     from joulemark.bench import Progress, Suite
@@ -47,6 +47,7 @@ def bench(
     Exit code 7 if a model failed (the others have their figures).
     """
     from joulemark.bench import load_suite, run_plan
+    from joulemark.records import energy_per_unit
     from joulemark.reports import from_runs
 
     place = chosen_place(where)
@@ -55,12 +56,19 @@ def bench(
     if dry_run:
         _print_plan(the_suite, folder)
         return
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    with _ProgressLine(quiet=json) as line:
-        runs = run_plan(the_suite, folder, resume=resume, report=line.show, identify=identify)
     if html:
+        from joulemark.reports.charts import require_charts
         from joulemark.reports.html import write_report
 
+        require_charts()  # before hours of measuring, not after them
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    with _ProgressLine(quiet=json) as line:
+        try:
+            runs = run_plan(the_suite, folder, resume=resume, report=line.show, identify=identify)
+        except KeyboardInterrupt as interrupt:
+            print(f"joulemark: interrupted; what was measured is in {folder}, go on with --resume", file=sys.stderr)  # noqa: T201
+            raise SystemExit(INTERRUPTED) from interrupt
+    if html:
         write_report(runs, folder / "report.html", place, title=the_suite.title)
     if json:
         print_json(from_runs(runs, place))
@@ -71,7 +79,7 @@ def bench(
         screen = console()
         screen.print(benchmark_view(collect(runs, place)))
         screen.print(f"Records: {folder}/*.json" + (f" · report: {folder / 'report.html'}" if html else ""))
-    failed = [run.workload.key for run in runs if run.failure is not None]
+    failed = [run.workload.key for run in runs if not energy_per_unit(run).available]
     if failed:
         raise WorkloadFailed(f"{len(failed)} of {len(runs)} workloads failed: {', '.join(failed)}.")
 
@@ -90,7 +98,7 @@ def _print_plan(suite: Suite, folder: Path) -> None:
     for workload in planned:
         screen.print(workload.record.key)
     screen.print(
-        f"{len(planned)} workloads, at most {format_duration(expected_s(suite, len(planned)))}; results in {folder}"
+        f"{len(planned)} workloads, about {format_duration(expected_s(suite, len(planned)))}; results in {folder}"
     )
 
 
@@ -108,6 +116,7 @@ class _ProgressLine:
             TextColumn("{task.description}", markup=False),
             console=console(error=True),
             disable=not self._live,
+            auto_refresh=False,  # drawn between windows, not by a thread inside them
         )
         self._id = self._bar.add_task("", total=None)
         self._last = ""
@@ -126,12 +135,12 @@ class _ProgressLine:
         if self._live:
             estimate = f"   {progress.estimate.format()}" if progress.estimate is not None else ""
             text = f"{format_duration(progress.remaining_s)} left   {progress.key}   {progress.phase}{estimate}"
-            self._bar.update(self._id, completed=progress.done, total=progress.total, description=text)
+            self._bar.update(self._id, completed=progress.done, total=progress.total, description=text, refresh=True)
         elif not self._quiet and progress.key != self._last:
             self._last = progress.key
             print(  # noqa: T201 - a pipe has no live line
                 f"{progress.done + 1}/{progress.total} {progress.key}, "
-                f"at most {format_duration(progress.remaining_s)} left",
+                f"about {format_duration(progress.remaining_s)} left",
                 file=sys.stderr,
                 flush=True,
             )

@@ -25,7 +25,7 @@ def compare(
     after: Path = typer.Argument(help="Results folder or record, later."),
     fail_above: Annotated[
         str | None,
-        typer.Option(help="Fail (exit code 9) if a workload surely takes more, by more than this: 5% or 0.05."),
+        typer.Option(help="Exit code 9 if a workload surely takes over this share (5%) more, or has lost its figure."),
     ] = None,
     json: Json = False,
     save: Save = None,
@@ -46,7 +46,8 @@ def compare(
         console().print(compare_view(document))
     if document.failed:
         raise Regression(
-            f"{len(document.failed)} workloads take more than {fail_above} more: {', '.join(document.failed)}."
+            f"{len(document.failed)} workloads take over {fail_above} more, lost their figure, or are gone: "
+            f"{', '.join(document.failed)}."
         )
 
 

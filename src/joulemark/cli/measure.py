@@ -48,11 +48,13 @@ def measure(
         raise UsageError("There is no command to measure; write it after two dashes: joulemark measure -- CMD ARGS")
     writable(save)
     with Meter() as meter:
-        window = meter.measure(label)
+        window = meter.measure(label.encode(errors="backslashreplace").decode())
         code = _run(command, window)
-        measurement = window.measurement(identify=identify, exit_code=code, command=command)
+        # Arguments may hold any bytes; a record is UTF-8.
+        words = [word.encode(errors="backslashreplace").decode() for word in command]
+        measurement = window.measurement(identify=identify, exit_code=code, command=words)
         report = MeasureReport(
-            label=label,
+            label=window.label,
             duration_s=window.duration_s,
             energy=figure_data(window.energy),
             power=figure_data(window.power),
@@ -60,14 +62,14 @@ def measure(
             exit_code=code,
             instrument_cpu_s=meter.instrument.cpu_s,
         )
-    if save is not None:
-        save_record(measurement, save)
     if json:
         print_json(report, error=True)
     else:
         from joulemark.reports.terminal import measure_view
 
         console(error=True).print(measure_view(report))
+    if save is not None:
+        save_record(measurement, save)
     sys.exit(code)
 
 

@@ -28,7 +28,9 @@ def console(*, error: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if error else sys.stdout
-    return Console(stderr=error, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    # markup=False: titles, paths and reasons are data, whatever brackets they hold.
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(stderr=error, width=width, highlight=False, markup=False)
 
 
 def to_json(document: Struct) -> bytes:
@@ -64,10 +66,14 @@ def writable(path: Path | None) -> None:
     """
     if path is None:
         return
-    folder = path.parent
     if path.is_dir():
         raise OutputNotWritable(f"{path} is a folder; give the name of a file.")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputNotWritable(f"{path} is no ordinary file; it would be replaced. Choose another place.")
+    folder = path.parent
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise OutputNotWritable(f"Cannot write {path}: {folder} is no folder. Choose another place.")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise OutputNotWritable(f"Cannot write {path}: permission denied. Choose another place.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from joulemark.errors import CounterReset, SensorError
+from joulemark.errors import CounterReset, SensorError, SensorUnavailable
 from joulemark.sensors.seam import Domain
 
-__all__ = ["Accumulator", "Mark", "counter_step_uj"]
+__all__ = ["MAX_GAUGE_GAP_S", "Accumulator", "Mark", "counter_step_uj"]
+
+MAX_GAUGE_GAP_S = 1.0
+"""Longest time between two readings of a gauge that a straight line may bridge: ten of the sampler's intervals."""
 
 
 def counter_step_uj(before_uj: int, after_uj: int, elapsed_s: float, domain: Domain) -> int:
@@ -72,13 +75,15 @@ class Accumulator:
         if self._last is not None:
             try:
                 self._total_uj += self._step_uj(*self._last, now_ns, reading)
-            except CounterReset as reset:
-                self._breaks.append(reset)
+            except SensorError as broken:
+                self._breaks.append(broken)
         self._last = (now_ns, reading)
 
     def _step_uj(self, before_ns: int, before: int, now_ns: int, reading: int) -> int:
         elapsed_s = (now_ns - before_ns) / 1e9
         if self.domain.reading == "gauge":
+            if elapsed_s > MAX_GAUGE_GAP_S:
+                raise SensorUnavailable(f"{self.domain.name}: no power reading for {elapsed_s:.1f} s")
             return round((before + reading) / 2 * elapsed_s)  # trapezoid of microwatts
         return counter_step_uj(before, reading, elapsed_s, self.domain)
 

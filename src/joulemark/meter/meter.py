@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from joulemark.errors import SensorUnavailable, UsageError
+from joulemark.boundary import Component
+from joulemark.errors import SensorError, SensorUnavailable, UsageError
 from joulemark.figures import Figure
 from joulemark.meter.accumulator import Accumulator, Mark
 from joulemark.records.energy import domain_figure, energy_figure, power_figure
@@ -30,7 +31,7 @@ from joulemark.sensors import Sensor, describe_machine, discover
 from joulemark.sensors.seam import Domain
 from joulemark.units import format_duration
 
-__all__ = ["Meter", "Window", "default_meter"]
+__all__ = ["Meter", "Window", "default_meter", "software_versions"]
 
 GAUGE_INTERVAL_S = 0.1
 WRAP_MARGIN = 3  # readings within the shortest time in which a counter can wrap
@@ -81,16 +82,14 @@ class Meter:
         """What measuring itself has cost so far: readings, and CPU seconds of the threads that took them."""
         return Instrument(readings=self._readings, cpu_s=self._cost_ns / 1e9)
 
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds of monotonic time since the meter was made: the origin of its windows."""
-        return (self._clock_ns() - self._origin_ns) / 1e9
-
     def machine(self, *, identify: bool = False) -> Machine:
         """Describe the machine for a record."""
-        titles = tuple(title for s in self._sensors for title in getattr(s, "titles", ()))
-        driver = next((s.name for s in self._sensors if s.name.startswith("nvml")), "")
-        return describe_machine(gpus=titles, gpu_driver=driver, identify=identify)
+        gpus = [(s, d) for s in self._sensors for d in s.domains if Component.GPU in d.components]
+        return describe_machine(
+            gpus=tuple(str(d.parameters.get("model", d.name)) for _, d in gpus),
+            gpu_driver=gpus[0][0].name if gpus else "",
+            identify=identify,
+        )
 
     def close(self) -> None:
         """Stop sampling and close the sensors."""
@@ -111,7 +110,7 @@ class Meter:
             before = time.thread_time_ns()
             now_ns = self._clock_ns()
             for sensor in self._sensors:
-                readings = sensor.read(now_ns)
+                readings = _read(sensor, now_ns)
                 for domain in sensor.domains:
                     self._accumulators[domain.name].update(now_ns, readings.get(domain.name, _NOT_TOLD))
             marks = {name: a.mark() for name, a in self._accumulators.items()}
@@ -156,10 +155,12 @@ class Meter:
         energies = []
         for name, accumulator in self._accumulators.items():
             energy = accumulator.between(first[name], last[name])
-            period_s = accumulator.domain.accuracy.period_s
-            if energy == 0 and (end_ns - start_ns) / 1e9 < period_s and accumulator.domain.reading == "counter":
+            domain = accumulator.domain
+            if energy == 0 and domain.kind == "measured" and domain.reading == "counter":
+                # Nothing draws no energy: the window is shorter than an update, or the counter is stuck.
                 energy = SensorUnavailable(
-                    f"the counter did not move: the window is shorter than the {period_s:g} s between its updates"
+                    f"the counter did not move in {format_duration((end_ns - start_ns) / 1e9)}"
+                    + (f" (it is updated every {domain.accuracy.period_s:g} s)" if domain.accuracy.period_s else "")
                 )
             if isinstance(energy, float):
                 energies.append(DomainEnergy(domain=name, energy_j=energy))
@@ -277,7 +278,7 @@ class Window:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             label=self.label,
             machine=self._meter.machine(identify=identify),
-            software=_software(),
+            software=software_versions(),
             domains=self._meter.domains,
             windows=(self.record,),
             refused=self._meter.refused,
@@ -297,6 +298,15 @@ class Window:
             if domain in counted
         ]
         return f"{name}{self.energy.format()} in {format_duration(self.duration_s)}   {' · '.join(parts)}"
+
+
+def _read(sensor: Sensor, now_ns: int) -> Mapping[str, int | SensorError]:
+    """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
+    try:
+        return sensor.read(now_ns)
+    except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and must not end the user's job
+        broken = SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
+        return {domain.name: broken for domain in sensor.domains}
 
 
 def _domain_record(sensor: Sensor, domain: Domain) -> DomainRecord:
@@ -324,7 +334,8 @@ def _sampling_interval_s(domains: Iterable[Domain]) -> float | None:
     return min(intervals, default=None)
 
 
-def _software() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
+    """Give the versions of Python and of Joulemark, for a record."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

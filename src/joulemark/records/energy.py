@@ -65,15 +65,19 @@ def domain_figure(
 def _errors(
     energy_j: float, window: WindowRecord, domain: DomainRecord, session: str, workload: str
 ) -> Sequence[Error]:
-    accuracy = domain.accuracy
-    power_w = energy_j / window.duration_s if window.duration_s > 0 else 0.0
-    edges_j = math.hypot(power_w * accuracy.period_s, accuracy.resolution_j) / math.sqrt(6)
     candidates = (
-        Error(_gain_source(domain, session), accuracy.gain * energy_j),
-        Error(_mix_source(domain, workload), accuracy.mix * energy_j),
-        Error(f"edges of {domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})", edges_j),
+        Error(_gain_source(domain, session), domain.accuracy.gain * energy_j),
+        Error(_mix_source(domain, workload), domain.accuracy.mix * energy_j),
+        _edges(energy_j, window, domain, session),
     )
     return [error for error in candidates if error.size > 0]
+
+
+def _edges(energy_j: float, window: WindowRecord, domain: DomainRecord, session: str) -> Error:
+    accuracy = domain.accuracy
+    power_w = energy_j / window.duration_s if window.duration_s > 0 else 0.0
+    size_j = math.hypot(power_w * accuracy.period_s, accuracy.resolution_j) / math.sqrt(6)
+    return Error(f"edges of {domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})", size_j)
 
 
 def _gain_source(domain: DomainRecord, session: str) -> str:
@@ -91,7 +95,9 @@ def _mix_source(domain: DomainRecord, workload: str) -> str:
 
 def _workload_scope(run: Run) -> str:
     """Runs of the same workload have the same instruction mix, whenever they were measured."""
-    return f"{run.workload.key} on {run.workload.inputs_sha256[:12]}"
+    w = run.workload
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(w.settings.items()))
+    return f"{w.task} by {w.model} ({settings}) on {w.items} of {w.inputs_sha256[:12]}"
 
 
 def _sources(accuracy: Accuracy) -> tuple[Source, ...]:
@@ -137,7 +143,8 @@ def energy_per_unit(run: Run) -> Figure:
     nothing = Boundary.of((), phases=("query",))
     trials = _answered(run)
     if run.failure is not None or not trials:
-        reason = run.failure or "no trial gave a valid answer"
+        cut_off = "cut off before its first trial was whole" if run.status in {"running", "interrupted"} else ""
+        reason = run.failure or cut_off or "no trial gave a valid answer"
         return Figure.unavailable(unit, nothing, [Part("run", math.nan, Kind.UNAVAILABLE, reason)])
     usable, lost = _usable(run)
     if not usable:
@@ -212,12 +219,8 @@ def _repetition(run: Run, usable: Sequence[DomainRecord]) -> Figure:
     else:
         (trial,) = _answered(run)
         whole = per_trial[0] * trial.units
-        errors = tuple(
-            replace(error, size=error.size / whole)
-            for domain in usable
-            for error in _errors(_energy_j(trial, domain), trial.window, domain, run.session, run.id)
-            if error.source.startswith("edges")
-        )
+        edges = (_edges(_energy_j(trial, domain), trial.window, domain, run.session) for domain in usable)
+        errors = tuple(replace(error, size=error.size / whole) for error in edges if whole)
     nothing = Boundary.of((), phases=("query",))
     return Figure(value=1.0, unit="1", boundary=nothing, errors=tuple(e for e in errors if e.size > 0))
 

@@ -52,12 +52,24 @@ def write_atomically(path: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise OutputNotWritable(
             f"Cannot write {path}: {error.strerror or error}. Free some space or choose another place."
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name itself on the disk, where the system lets a folder be synchronised."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def load_run(path: Path) -> Run:
@@ -92,8 +104,18 @@ def load_runs(path: Path) -> tuple[Run, ...]:
 
 def _run_files(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.glob("*.json")):
-        if not file.name.startswith("."):
+        if not file.name.startswith(".") and not _of_another_kind(file):
             yield file
+
+
+def _of_another_kind(file: Path) -> bool:
+    """Whether a file is whole and no run record: a saved report, a measurement. A damaged file may be one."""
+    try:
+        content = msgspec.json.decode(file.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    schema = content.get("schema") if isinstance(content, dict) else None
+    return not (isinstance(schema, str) and schema.startswith("joulemark/run/"))
 
 
 def _load(path: Path, kind: type[_T], schema: str) -> _T:

@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from joulemark.boundary import Component
+
 __all__ = [
     "MEASUREMENT_SCHEMA",
     "RUN_SCHEMA",
@@ -89,7 +91,7 @@ class DomainRecord(_Record, frozen=True):
     """
 
     name: str
-    components: tuple[str, ...]
+    components: tuple[Component, ...]
     sensor: str
     kind: Literal["measured", "modelled", "assumed"]
     accuracy: Accuracy
@@ -178,8 +180,12 @@ class WorkloadRecord(_Record, frozen=True):
     """Task x model x backend x settings x inputs.
 
     Attributes:
+        task_title: the task's name for people.
         unit: unit of work, in the singular.
-        model_title: the model's name for people, with what a reader must know.
+        model_title: the model's name for people.
+        model_note: what a reader of its figures must know of it.
+        settings: all settings that were in force; `chosen` are those that the suite's line set itself.
+        items: how many of the inputs a trial answers: the first ones, in whole passes.
         parameters: number of weights, where known.
         inputs: id of the inputs.
         inputs_sha256: hash of the inputs' contents.
@@ -188,6 +194,7 @@ class WorkloadRecord(_Record, frozen=True):
 
     key: str
     task: str
+    task_title: str
     unit: str
     model: str
     model_title: str
@@ -195,6 +202,9 @@ class WorkloadRecord(_Record, frozen=True):
     settings: dict[str, int | float | str | bool]
     inputs: str
     inputs_sha256: Sha256
+    items: Count
+    chosen: dict[str, int | float | str | bool] = {}
+    model_note: str = ""
     parameters: Count | None = None
     precision: str = ""
     licence: str = ""

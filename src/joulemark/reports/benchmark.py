@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from joulemark import footprint
 from joulemark.errors import UsageError
-from joulemark.figures import Figure, Kind, NotComparable, ratio
+from joulemark.figures import Figure, Kind, ratio
 from joulemark.footprint import Equivalent, Footprint, Place, Spread
 from joulemark.footprint.equivalents import LATEST
-from joulemark.records import Run, energies_per_trial, energy_per_unit, phase_energy, power_figure
+from joulemark.records import Machine, Run, energies_per_trial, energy_per_unit, phase_energy, power_figure
 from joulemark.reports.data import Document, FigureData, figure_data
 from joulemark.stats import Verdict, judge, summarise
 
@@ -43,6 +43,9 @@ class Entry:
         load: energy of loading the model once, in joules.
         duration_s: mean seconds per inference, and their standard deviation over trials.
         verdict: what the repetition says.
+        ranked: whether it covers as much as the fullest of them; only those are ranked, for what covers less takes
+            less on paper.
+        note: why it has no figure or no rank, or that its run was cut off; empty if there is nothing to say.
         times_best: how many times the energy of the task's best, with its own interval; None where it may not be
             said.
         times_least: likewise over all tasks.
@@ -60,6 +63,8 @@ class Entry:
     duration_s: tuple[float, float]
     verdict: Verdict
     charges: Figure
+    note: str = ""
+    ranked: bool = True
     footprint: Footprint | None = None
     over_grids: OverGrids | None = None
     times_best: Figure | None = None
@@ -72,8 +77,17 @@ class Entry:
 
     @property
     def settings(self) -> str:
-        """Settings that were chosen, in short."""
-        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in self.run.workload.settings.items())
+        """All settings, in short."""
+        return _in_short(self.run.workload.settings)
+
+    @property
+    def chosen(self) -> str:
+        """The settings that tell it from others of its suite, in short."""
+        return _in_short(self.run.workload.chosen)
+
+
+def _in_short(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +104,12 @@ class Results:
         return {name: tuple(e for e in self.entries if e.run.workload.task == name) for name in names}
 
     def ranked(self) -> tuple[Entry, ...]:
-        """All entries with a figure, cheapest first."""
-        return tuple(sorted((e for e in self.entries if e.energy.available), key=lambda e: e.energy.value))
+        """All entries that may be ranked, cheapest first."""
+        return tuple(sorted((e for e in self.entries if e.ranked), key=lambda e: e.energy.value))
+
+    def machines(self) -> tuple[Machine, ...]:
+        """The machines of the runs, each once."""
+        return tuple(dict.fromkeys(e.run.machine for e in self.entries))
 
 
 def collect(runs: Sequence[Run], place: Place | None = None) -> Results:
@@ -102,24 +120,36 @@ def collect(runs: Sequence[Run], place: Place | None = None) -> Results:
     """
     if not runs:
         raise UsageError("There are no runs to report on.")
-    entries = [_entry(run, place) for run in runs]
-    least = min((e for e in entries if e.energy.available), key=lambda e: e.energy.value, default=None)
+    entries = _with_rank([_entry(run, place) for run in runs])
+    least = min((e for e in entries if e.ranked), key=lambda e: e.energy.value, default=None)
     result: list[Entry] = []
     for name in dict.fromkeys(e.run.workload.task for e in entries):
-        group = sorted(
-            (e for e in entries if e.run.workload.task == name),
-            key=lambda e: e.energy.value if e.energy.available else math.inf,
-        )
-        best = group[0]
-        result += [
-            replace(
-                e,
-                times_best=_times(e.energy, best.energy),
-                times_least=None if least is None else _times(e.energy, least.energy),
-            )
-            for e in group
-        ]
+        group = sorted((e for e in entries if e.run.workload.task == name), key=_order)
+        best = group[0] if group[0].ranked else None
+        result += [replace(e, times_best=_times(e, best), times_least=_times(e, least)) for e in group]
     return Results(entries=tuple(result), place=place, grids=footprint.spread_over_grids())
+
+
+def _with_rank(entries: Sequence[Entry]) -> list[Entry]:
+    """Rank only what covers as much as the fullest: a missing reading never makes a model look good."""
+    whole = [e for e in entries if e.energy.available and not e.energy.evidence.missing]
+    fullest = max(
+        (e.energy.boundary for e in whole or entries if e.energy.available),
+        key=lambda boundary: len(boundary.components),
+        default=None,
+    )
+
+    def ranked(entry: Entry) -> bool:
+        same = entry.energy.available and entry.energy.boundary == fullest
+        return same and (not whole or not entry.energy.evidence.missing)
+
+    return [replace(e, ranked=ranked(e)) for e in entries]
+
+
+def _order(entry: Entry) -> tuple[bool, bool, float]:
+    """Ranked ones by energy, then those that cover less, then those without a figure."""
+    known = entry.energy.available
+    return not entry.ranked, not known, entry.energy.value if known else math.inf
 
 
 def _entry(run: Run, place: Place | None) -> Entry:
@@ -136,15 +166,16 @@ def _entry(run: Run, place: Place | None) -> Entry:
         idle_power=power_figure(idle, idle_s) if idle is not None and idle_s > 0 else None,
         load=phase_energy(run, "load"),
         duration_s=(summary.mean, summary.sd) if summary else (math.nan, math.nan),
-        verdict=_verdict(run),
+        verdict=_verdict(run, energy),
+        note=_note(run, energy),
         charges=footprint.charges(energy),
         footprint=footprint.of(energy, place) if place is not None and energy.available else None,
         over_grids=_over_grids(energy) if place is None and energy.available else None,
     )
 
 
-def _verdict(run: Run) -> Verdict:
-    if run.failure:
+def _verdict(run: Run, energy: Figure) -> Verdict:
+    if not energy.available:
         return Verdict.FAILED
     return judge(energies_per_trial(run), [t.window.duration_s for t in run.trials if t.units])
 
@@ -158,13 +189,19 @@ def _over_grids(energy: Figure) -> OverGrids:
     )
 
 
-def _times(energy: Figure, best: Figure) -> Figure | None:
-    if not (energy.available and best.available):
-        return None
-    try:
-        return ratio(energy, best)
-    except NotComparable:
-        return None
+def _times(entry: Entry, best: Entry | None) -> Figure | None:
+    return ratio(entry.energy, best.energy) if best is not None and entry.ranked else None
+
+
+def _note(run: Run, energy: Figure) -> str:
+    """Why there is no figure, what a figure does not cover, or that the run was cut off."""
+    missing = "; ".join(f"{p.name}: {p.reason}" for p in energy.evidence.missing)
+    if not energy.available:
+        return run.failure or missing.removeprefix("run: ")
+    notes = [f"not ranked, without {missing}"] if missing else []
+    if run.status in {"running", "interrupted"}:
+        notes.append(f"cut off after {len(run.trials)} trials")
+    return "; ".join(notes)
 
 
 class RowData(Document, frozen=True):
@@ -186,7 +223,8 @@ class RowData(Document, frozen=True):
     duration_sd_s: float | None
     trials: int
     verdict: str
-    failure: str | None
+    status: str
+    note: str
     quality_metric: str | None
     quality: float | None
     carbon_g: FigureData | None
@@ -223,7 +261,7 @@ def from_runs(runs: Sequence[Run], place: Place | None = None) -> BenchReport:
     ranks = {
         e.run.id: position
         for group in results.tasks().values()
-        for position, e in enumerate((e for e in group if e.energy.available), start=1)
+        for position, e in enumerate((e for e in group if e.ranked), start=1)
     }
     return BenchReport(
         suite=runs[0].suite,
@@ -267,7 +305,8 @@ def _row(entry: Entry, rank: int | None) -> RowData:
         duration_sd_s=known(entry.duration_s[1]),
         trials=len(run.trials),
         verdict=str(entry.verdict),
-        failure=run.failure,
+        status=run.status,
+        note=entry.note,
         quality_metric=None if run.quality is None else run.quality.metric,
         quality=None if run.quality is None else run.quality.value,
         carbon_g=data(priced.carbon if priced else None),

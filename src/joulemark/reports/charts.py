@@ -8,10 +8,10 @@ from typing import Any
 from joulemark.errors import MissingExtra
 from joulemark.records import energies_per_trial
 from joulemark.reports.benchmark import PER, Results
-from joulemark.reports.words import short_label, task_title
+from joulemark.reports.words import short_label
 from joulemark.units import scale_for
 
-__all__ = ["Charts", "draw"]
+__all__ = ["Charts", "draw", "require_charts"]
 
 WIDTH = 560
 _INK, _QUIET = "#1b2733", "#5c6b7a"
@@ -25,17 +25,28 @@ class Charts:
         self.trials = trials
 
 
+def require_charts() -> tuple[Any, Any]:
+    """Import altair and vl-convert, and find out whether jinja2 is there for the page.
+
+    Raises:
+        MissingExtra: if one of them is not installed.
+    """
+    try:
+        import altair
+        import jinja2  # noqa: F401 - only asked for here
+        import vl_convert
+    except ImportError as error:
+        raise MissingExtra(error.name or "altair", "report", "The page") from error
+    return altair, vl_convert
+
+
 def draw(results: Results) -> Charts:
     """Draw all charts.
 
     Raises:
         MissingExtra: if altair or vl-convert is not installed.
     """
-    try:
-        import altair as alt
-        import vl_convert
-    except ImportError as error:
-        raise MissingExtra(error.name or "altair", "report", "Drawing charts") from error
+    alt, vl_convert = require_charts()
 
     def svg(chart: Any) -> str:
         styled = (
@@ -61,7 +72,7 @@ def _ranking(alt: Any, results: Results) -> Any:
         times = entry.times_least
         row = {
             "label": short_label(entry),
-            "task": task_title(entry.run.workload.task),
+            "task": entry.run.workload.task_title,
             "value": entry.energy.value / factor,
             "low": entry.energy.low / factor,
             "high": entry.energy.high / factor,
@@ -96,7 +107,7 @@ def _trials(alt: Any, results: Results) -> Any:
             continue
         mean = math.fsum(per_unit) / len(per_unit)
         rows += [
-            {"label": short_label(entry), "trial": i, "deviation": 100 * (v / mean - 1)}
+            {"label": short_label(entry), "trial": i, "deviation": 100 * (v / mean - 1) if mean else 0.0}
             for i, v in enumerate(per_unit, start=1)
         ]
     names = list(dict.fromkeys(row["label"] for row in rows))

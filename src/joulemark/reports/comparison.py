@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from joulemark.errors import UsageError
 from joulemark.figures import Figure, NotComparable, ratio
 from joulemark.records import Run, energy_per_unit
@@ -44,7 +46,7 @@ class Pair:
 
 
 def pair_up(before: Sequence[Run], after: Sequence[Run]) -> tuple[Pair, ...]:
-    """Match runs of the same workload (task, model, chosen settings, inputs).
+    """Match runs of the same workload (task, model, settings that their suites' lines set).
 
     Raises:
         UsageError: if no workload is in both.
@@ -57,14 +59,33 @@ def pair_up(before: Sequence[Run], after: Sequence[Run]) -> tuple[Pair, ...]:
 
 
 def _pair(before: Run, after: Run) -> Pair:
-    if before.workload.inputs_sha256 != after.workload.inputs_sha256:
-        return Pair(before, after, None, "the inputs differ")
+    figures = energy_per_unit(after), energy_per_unit(before)
+    for which, figure in zip(("later", "earlier"), figures, strict=True):
+        if not figure.available:
+            reasons = "; ".join(p.reason for p in figure.evidence.missing)
+            return Pair(before, after, None, f"the {which} run has no figure: {reasons}")
+    if different := _different_work(before, after):
+        return Pair(before, after, None, f"the work differs: {different}")
     try:
-        times = ratio(energy_per_unit(after), energy_per_unit(before))
+        times = ratio(*figures)
     except NotComparable as error:
         return Pair(before, after, None, str(error))
-    reason = "" if times.available else (after.failure or before.failure or "one of them has no figure")
-    return Pair(before, after, times, reason)
+    elsewhere = replace(before.machine, hostname=None) != replace(after.machine, hostname=None)
+    return Pair(before, after, times, "on another machine" if elsewhere else "")
+
+
+def _different_work(before: Run, after: Run) -> str:
+    """Say in what two workloads of one name differ; empty if in nothing that is part of the work."""
+    one, other = before.workload, after.workload
+    names = sorted({*one.settings, *other.settings})
+    found = [
+        f"{name} {one.settings.get(name, 'unset')} against {other.settings.get(name, 'unset')}"
+        for name in names
+        if one.settings.get(name) != other.settings.get(name)
+    ]
+    if (one.inputs_sha256, one.items) != (other.inputs_sha256, other.items):
+        found.append(f"inputs {one.inputs} ({one.items}) against {other.inputs} ({other.items})")
+    return ", ".join(found)
 
 
 class PairData(Document, frozen=True):
@@ -79,9 +100,19 @@ class PairData(Document, frozen=True):
 
 
 class CompareReport(Document, frozen=True):
-    """What ``joulemark compare --json`` prints; `failed` lists what exceeds ``--fail-above``."""
+    """What ``joulemark compare --json`` prints.
+
+    Attributes:
+        pairs: workloads of both sets.
+        only_before: workloads that only the earlier set has.
+        only_after: workloads that only the later set has.
+        failed: with ``--fail-above``: what surely takes more by more than that, what has lost its figure, and what is
+            gone. A failure never passes for an improvement.
+    """
 
     pairs: tuple[PairData, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
     fail_above: float | None
     failed: tuple[str, ...]
 
@@ -98,6 +129,9 @@ def compare(before: Sequence[Run], after: Sequence[Run], fail_above: float | Non
         UsageError: if no workload is in both.
     """
     pairs = pair_up(before, after)
+    keys_before, keys_after = ({r.workload.key: None for r in runs} for runs in (before, after))
+    only_before = tuple(key for key in keys_before if key not in keys_after)
+    failed = [p.after.workload.key for p in pairs if fail_above is not None and _fails(p, fail_above)]
     return CompareReport(
         pairs=tuple(
             PairData(
@@ -110,6 +144,13 @@ def compare(before: Sequence[Run], after: Sequence[Run], fail_above: float | Non
             )
             for p in pairs
         ),
+        only_before=only_before,
+        only_after=tuple(key for key in keys_after if key not in keys_before),
         fail_above=fail_above,
-        failed=tuple(p.after.workload.key for p in pairs if fail_above is not None and p.exceeds(fail_above)),
+        failed=(*failed, *only_before) if fail_above is not None else (),
     )
+
+
+def _fails(pair: Pair, share: float) -> bool:
+    lost = energy_per_unit(pair.before).available and not energy_per_unit(pair.after).available
+    return lost or pair.exceeds(share)

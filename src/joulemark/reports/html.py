@@ -12,8 +12,15 @@ from joulemark.records.files import write_atomically
 from joulemark.reports.benchmark import PER, Entry, Results, collect, evidence_of
 from joulemark.reports.charts import draw
 from joulemark.reports.terminal import footprint_cells, format_interval, machine_line
-from joulemark.reports.words import evidence_warning, footprint_note, task_title, times_text, unit_plural
-from joulemark.units import format_duration, format_number, format_quantity, scale_for
+from joulemark.reports.words import (
+    boundary_text,
+    evidence_warning,
+    footprint_note,
+    table_scale,
+    times_text,
+    unit_plural,
+)
+from joulemark.units import format_duration, format_number, format_quantity
 
 __all__ = ["render", "write_report"]
 
@@ -47,26 +54,31 @@ def render(results: Results, *, title: str = "") -> str:
         answer=_answer(results),
         warning=evidence_warning(results),
         evidence=evidence_of(results),
-        machine=machine_line(first.machine),
+        machines=[machine_line(machine) for machine in results.machines()],
         first=first,
         per=PER,
         tasks=[
             {
-                "title": task_title(task),
+                "title": entries[0].run.workload.task_title,
                 "unit": unit_plural(entries[0].run.workload.unit),
-                "symbol": _scale(entries)[1],
+                "symbol": table_scale(entries)[1],
                 "rows": _rows(entries),
             }
-            for task, entries in results.tasks().items()
+            for entries in results.tasks().values()
         ],
         overall=[_overall_row(rank, e) for rank, e in enumerate(results.ranked(), start=1)],
         models=list({e.run.workload.model: e.run.workload for e in results.entries}.values()),
-        boundary=str(results.ranked()[0].energy.boundary) if results.ranked() else "nothing",
+        domains=list({d.name: d for e in results.entries for d in e.run.domains}.values()),
+        refused=list({r.sensor: r for e in results.entries for r in e.run.refused}.values()),
+        boundary=boundary_text(results),
         sources=list(dict.fromkeys(s for e in results.entries for s in e.energy.sources)),
         footprint=footprint_note(results),
         software=sorted({(k, v) for e in results.entries for k, v in e.run.software.items()}),
         instrument_s=sum(e.run.instrument.cpu_s for e in results.entries if e.run.instrument),
         measured_s=sum(t.window.duration_s for e in results.entries for t in e.run.trials),
+        inputs=list(
+            dict.fromkeys(f"{w.inputs}: the first {w.items}" for w in (e.run.workload for e in results.entries))
+        ),
         charts=draw(results),
         duration=format_duration,
         number=lambda value: f"{value:g}" if isinstance(value, float) else str(value),
@@ -88,49 +100,43 @@ def _answer(results: Results) -> list[str]:
             f"The least, {_what(least)}, take {least.energy.format('Wh')}: {times_text(most.times_least, False)} "
             "times less."
         )
-    for task, entries in results.tasks().items():
-        known = [e for e in entries if e.energy.available]
+    for entries in results.tasks().values():
+        known = [e for e in entries if e.ranked]
         times = known[-1].times_best if len(known) > 1 else None
         if times is not None and times.available and times.low > 1:
             sentences.append(
-                f"{task_title(task)}: the dearest of {len(known)} takes {times_text(times, False)} times the energy "
-                "of the cheapest."
+                f"{entries[0].run.workload.task_title}: the dearest of {len(known)} takes "
+                f"{times_text(times, False)} times the energy of the cheapest."
             )
     return sentences
 
 
 def _what(entry: Entry) -> str:
     workload = entry.run.workload
-    chosen = workload.key.split("--")[2:]
-    settings = f", {chosen[0].replace('_', ' ').replace('=', ' ')}" if chosen else ""
-    return f"{PER:,} {unit_plural(workload.unit)} of {task_title(workload.task).lower()} ({entry.title}{settings})"
-
-
-def _scale(entries: Sequence[Entry]) -> tuple[float, str]:
-    values = [e.energy.value for e in entries if e.energy.available]
-    return scale_for(min(values), "Wh") if values else (3600.0, "Wh")
+    settings = f", {entry.chosen}" if entry.chosen else ""
+    return f"{PER:,} {unit_plural(workload.unit)} of {workload.task_title.lower()} ({entry.title}{settings})"
 
 
 def _rows(entries: Sequence[Entry]) -> list[dict[str, str]]:
-    factor, _ = _scale(entries)
+    factor, _ = table_scale(entries)
     rows = []
     for rank, entry in enumerate(entries, start=1):
         known = entry.energy.available
         quality = entry.run.quality
         rows.append(
             {
-                "rank": str(rank) if known else "–",
+                "rank": str(rank) if entry.ranked else "–",
                 "model": entry.title,
                 "settings": entry.settings,
                 "energy": format_number(entry.energy.value / factor) if known else "no figure",
                 "interval": _interval(entry, factor) if known else "",
-                "times": times_text(entry.times_best, rank == 1) if known else "",
+                "times": times_text(entry.times_best, rank == 1) if entry.ranked else "",
                 "time": format_duration(entry.duration_s[0]) if known else "",
                 "power": format_quantity(entry.power.value, "W", 2) if known else "",
                 "load": entry.load.format("Wh") if entry.load is not None and entry.load.available else "",
                 "trials": str(len(entry.run.trials)),
                 "verdict": str(entry.verdict),
-                "failure": entry.run.failure or "",
+                "note": entry.note,
                 "evidence": str(entry.energy.evidence),
                 "quality": "" if quality is None else f"{quality.metric} {quality.value:.2f} (n = {quality.n})",
             }
@@ -146,9 +152,9 @@ def _overall_row(rank: int, entry: Entry) -> dict[str, str]:
     carbon, charges, distance = footprint_cells(entry)
     return {
         "rank": str(rank),
-        "task": task_title(entry.run.workload.task),
+        "task": entry.run.workload.task_title,
         "model": entry.title,
-        "settings": ", ".join(entry.run.workload.key.split("--")[2:]).replace("_", " ").replace("=", " "),
+        "settings": entry.chosen,
         "energy": entry.energy.format("Wh"),
         "times": times_text(entry.times_least, rank == 1),
         "carbon": carbon,

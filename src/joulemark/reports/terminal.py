@@ -16,10 +16,11 @@ from joulemark.reports.benchmark import PER, Entry, Results
 from joulemark.reports.comparison import CompareReport
 from joulemark.reports.data import DoctorReport, FigureData, MeasureReport
 from joulemark.reports.words import (
+    boundary_text,
     evidence_warning,
     footprint_note,
     short_label,
-    task_title,
+    table_scale,
     times_text,
     unit_plural,
 )
@@ -128,13 +129,14 @@ def benchmark_view(results: Results) -> RenderableType:
     first = results.entries[0].run
     parts: list[RenderableType] = [
         Text(f"{first.suite}: {len(results.entries)} workloads", style="bold"),
-        Text(machine_line(first.machine), style="dim"),
+        *(Text(machine_line(machine), style="dim") for machine in results.machines()),
     ]
     if warning := evidence_warning(results):
         parts += [Text(""), Text(warning, style="bold yellow")]
-    for task, entries in results.tasks().items():
-        unit = unit_plural(entries[0].run.workload.unit)
-        parts += [Text(""), Text(f"{task_title(task)}: energy per {PER:,} {unit}", style="bold")]
+    for entries in results.tasks().values():
+        workload = entries[0].run.workload
+        title = f"{workload.task_title}: energy per {PER:,} {unit_plural(workload.unit)}"
+        parts += [Text(""), Text(title, style="bold")]
         parts.append(Padding(_task_table(entries), (0, 0, 0, 2)))
     ranked = results.ranked()
     if ranked:
@@ -143,7 +145,7 @@ def benchmark_view(results: Results) -> RenderableType:
         parts += [Text(""), Text(f"What {PER:,} inferences mean", style="bold")]
         parts.append(Padding(_footprint_table(ranked), (0, 0, 0, 2)))
         parts += [Text(""), Text(footprint_note(results), style="dim")]
-        parts.append(Text(f"Energy covers {ranked[0].energy.boundary}.", style="dim"))
+        parts.append(Text(f"Ranked energies cover {boundary_text(results)}.", style="dim"))
         parts.append(Text(_cost_note(results), style="dim"))
     return Group(*parts)
 
@@ -160,26 +162,24 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
         ("quality", "left"),
         ("verdict", "left"),
     )
-    factor, symbol = _scale(entries)
+    factor, symbol = table_scale(entries)
     table.columns[3].header = f"{symbol} (95 %)"
-    rank = 0
-    for entry in entries:
+    for rank, entry in enumerate(entries, start=1):
         failed = not entry.energy.available
-        rank += not failed
         quality = entry.run.quality
         table.add_row(
-            "–" if failed else str(rank),
+            str(rank) if entry.ranked else "–",
             entry.title,
             entry.settings,
             "no figure" if failed else format_interval(entry.energy, factor),
-            "" if failed else times_text(entry.times_best, rank == 1),
+            times_text(entry.times_best, rank == 1) if entry.ranked else "",
             "" if failed else format_duration(entry.duration_s[0]),
             "" if failed else format_quantity(entry.power.value, "W", 2),
             "" if quality is None else f"{quality.metric} {quality.value:.2f}",
             Text(str(entry.verdict), style=_VERDICT_STYLE[entry.verdict]),
         )
-        if entry.run.failure:
-            table.add_row("", Text(entry.run.failure, style="red"))
+        if entry.note:
+            table.add_row("", Text(entry.note, style="red"))
     return table
 
 
@@ -213,12 +213,6 @@ def footprint_cells(entry: Entry) -> tuple[str, str, str]:
     low, high = (format_number(v, 2) for v in entry.over_grids.carbon_g)
     near, far = (format_quantity(v, "m", 2) for v in entry.over_grids.car_distance_m)
     return f"{low} to {high} g", charges, f"{near} to {far}"
-
-
-def _scale(entries: tuple[Entry, ...]) -> tuple[float, str]:
-    """One unit for a whole table, so that its numbers can be compared at a glance."""
-    values = [e.energy.value for e in entries if e.energy.available]
-    return scale_for(min(values), "Wh") if values else (3600.0, "Wh")
 
 
 def format_interval(figure: Figure, factor: float = 1.0) -> str:
@@ -257,6 +251,9 @@ def compare_view(report: CompareReport) -> RenderableType:
             pair.before.text,
             pair.after.text,
             "" if pair.times is None else pair.times.text,
-            Text(f"{pair.verdict}{' (too much)' if failed else ''} {pair.reason}".strip(), style=style),
+            Text(f"{pair.verdict}{' (fails)' if failed else ''} {pair.reason}".strip(), style=style),
         )
+    for keys, where in ((report.only_before, "earlier"), (report.only_after, "later")):
+        for key in keys:
+            table.add_row(key, "", "", "", f"only in the {where} set{' (fails)' if key in report.failed else ''}")
     return table

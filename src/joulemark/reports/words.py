@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from joulemark.figures import Figure, Kind
 from joulemark.reports.benchmark import (
@@ -14,29 +15,24 @@ from joulemark.reports.benchmark import (
     describe_place,
     describe_spread,
 )
-from joulemark.units import format_number
+from joulemark.units import format_number, scale_for
 
 __all__ = [
+    "boundary_text",
     "evidence_warning",
     "footprint_note",
     "ratio_width",
     "short_label",
-    "task_title",
+    "table_scale",
     "times_text",
     "unit_plural",
 ]
 
 
-def task_title(task: str) -> str:
-    """Give a task's name for people."""
-    return task.replace("-", " ").capitalize()
-
-
 def short_label(entry: Entry) -> str:
     """Name an entry in one line, unlike all others of its suite."""
-    chosen = entry.run.workload.key.split("--")[2:]
-    settings = f", {chosen[0].replace('_', ' ').replace('=', ' ')}" if chosen else ""
-    return f"{task_title(entry.run.workload.task)}: {entry.run.workload.model}{settings}"
+    settings = f", {entry.chosen}" if entry.chosen else ""
+    return f"{entry.run.workload.task_title}: {entry.run.workload.model}{settings}"
 
 
 def unit_plural(unit: str) -> str:
@@ -73,6 +69,18 @@ def evidence_warning(results: Results) -> str:
     if width:
         text += f" Ratios between models share most of that error and are surer: within a factor of {width}."
     return text + " “joulemark doctor” says what would make it better."
+
+
+def boundary_text(results: Results) -> str:
+    """Say what the ranked energies cover."""
+    ranked = results.ranked()
+    return str(ranked[0].energy.boundary) if ranked else "nothing"
+
+
+def table_scale(entries: Sequence[Entry]) -> tuple[float, str]:
+    """Choose one unit for a whole table, so that its numbers can be compared at a glance: (factor to J, symbol)."""
+    values = [e.energy.value for e in entries if e.energy.available]
+    return scale_for(min(values), "Wh") if values else (3600.0, "Wh")
 
 
 def ratio_width(results: Results) -> str:

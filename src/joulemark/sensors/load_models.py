@@ -18,7 +18,15 @@ from joulemark.errors import SensorError, SensorUnavailable
 from joulemark.records.schema import Accuracy, SourceRecord
 from joulemark.sensors.seam import Domain
 
-__all__ = ["PROCESSOR_FAMILIES", "CpuLoadModel", "DramModel", "ProcessorFamily", "processor_family"]
+__all__ = [
+    "PROCESSOR_FAMILIES",
+    "CpuLoadModel",
+    "DramModel",
+    "ProcessorFamily",
+    "cpu_facts",
+    "memory_bytes",
+    "processor_family",
+]
 
 CCF = SourceRecord(
     name="Cloud Carbon Footprint coefficients",
@@ -75,7 +83,9 @@ def between_families() -> float:
     return statistics.stdev(math.log(family.max_w) for family in PROCESSOR_FAMILIES.values())
 
 
-def processor_family(vendor: str, family: int, model: int, stepping: int) -> tuple[ProcessorFamily, float, str]:
+def processor_family(
+    vendor: str, family: int, model: int, stepping: int, name: str = "EPYC"
+) -> tuple[ProcessorFamily, float, str]:
     """Find the coefficients for a processor.
 
     Returns:
@@ -88,10 +98,10 @@ def processor_family(vendor: str, family: int, model: int, stepping: int) -> tup
         if model == 85 and stepping in _CASCADE_LAKE_STEPPINGS:
             name = "Cascade Lake"
         return PROCESSOR_FAMILIES[name], WITHIN_FAMILY, "of its family"
-    if vendor == "AuthenticAMD" and family == 23:
+    if vendor == "AuthenticAMD" and family == 23 and "EPYC" in name:
         name = "EPYC 1st generation" if model < 48 else "EPYC 2nd generation"
         return PROCESSOR_FAMILIES[name], WITHIN_FAMILY, "of its family"
-    if vendor == "AuthenticAMD" and family > 23:
+    if vendor == "AuthenticAMD" and family > 23 and "EPYC" in name:
         # What one generation changes within a line, on top of what differs within a family.
         first, second = (PROCESSOR_FAMILIES[f"EPYC {n} generation"].max_w for n in ("1st", "2nd"))
         return (
@@ -127,12 +137,13 @@ class CpuLoadModel:
     def __init__(self, procfs: Path = Path("/proc")) -> None:
         self._stat = procfs / "stat"
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
-        facts = _cpuinfo(procfs / "cpuinfo")
+        facts = cpu_facts(procfs / "cpuinfo")
         family, gain, choice = processor_family(
             facts.get("vendor_id", ""),
             _integer(facts.get("cpu family")),
             _integer(facts.get("model")),
             _integer(facts.get("stepping")),
+            facts.get("model name", ""),
         )
         self._threads = self._count()
         self._dynamic_w = family.max_w - family.min_w
@@ -267,8 +278,8 @@ def memory_bytes(procfs: Path) -> int:
     raise SensorUnavailable(f"{procfs / 'meminfo'} does not tell the size of the memory")
 
 
-def _cpuinfo(path: Path) -> dict[str, str]:
-    """Read the first processor's entry; empty where there is none."""
+def cpu_facts(path: Path) -> dict[str, str]:
+    """Read the first processor's entry of ``cpuinfo``; empty where there is none."""
     try:
         first = path.read_text().split("\n\n", 1)[0]
     except OSError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from joulemark.errors import SensorUnavailable
 from joulemark.records.schema import Machine
-from joulemark.sensors.load_models import _cpuinfo, memory_bytes
+from joulemark.sensors.load_models import cpu_facts, memory_bytes
 
 __all__ = ["describe_machine"]
 
@@ -25,7 +25,7 @@ def describe_machine(
     """
     import psutil
 
-    facts = _cpuinfo(procfs / "cpuinfo")
+    facts = cpu_facts(procfs / "cpuinfo")
     try:
         memory = memory_bytes(procfs)
     except SensorUnavailable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
@@ -38,31 +38,40 @@ class NvmlSensor:
             pynvml.nvmlInit()
             self._open = True
             self.name = f"nvml {pynvml.nvmlSystemGetDriverVersion()}"
-            count = pynvml.nvmlDeviceGetCount()
-            self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(count)]
-            self.titles = tuple(str(pynvml.nvmlDeviceGetName(h)) for h in self._handles)
-            self.domains = tuple(self._domain(i, handle) for i, handle in enumerate(self._handles))
+            found = [self._device(index) for index in range(pynvml.nvmlDeviceGetCount())]
         except pynvml.NVMLError as error:
             self.close()
             raise self._named(error) from error
-        if not self.domains:
+        self._handles = [handle for handle, _ in found]
+        self.domains = tuple(domain for _, domain in found)
+        broken = [handle for handle in self._handles if isinstance(handle, SensorError)]
+        if len(broken) == len(found):
             self.close()
-            raise SensorUnavailable("NVML finds no GPU")
+            raise broken[0] if broken else SensorUnavailable("NVML finds no GPU")
 
-    def _domain(self, index: int, handle: Any) -> Domain:
+    def _device(self, index: int) -> tuple[Any, Domain]:
+        """Open a GPU; one that cannot be opened stays as a domain whose readings are that error."""
+        nvml = self._nvml
+        handle: Any
+        reading: Literal["counter", "gauge"] = "counter"
+        title = "unknown"
         try:
-            self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-            reading = "counter"
-        except (self._nvml.NVMLError_NotSupported, self._nvml.NVMLError_FunctionNotFound):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            title = str(nvml.nvmlDeviceGetName(handle))
+            nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
             reading = "gauge"
-        return Domain(
+        except nvml.NVMLError as error:
+            handle = self._named(error)
+        domain = Domain(
             name=f"gpu-{index}",
             components=frozenset({Component.GPU}),
             kind="measured",
-            reading="counter" if reading == "counter" else "gauge",
+            reading=reading,
             accuracy=_ACCURACY,
-            parameters={"model": self.titles[index]},
+            parameters={"model": title},
         )
+        return handle, domain
 
     def read(self, now_ns: int) -> Mapping[str, int | SensorError]:
         """Read every GPU: microjoules from the counter, or microwatts."""
@@ -72,6 +81,8 @@ class NvmlSensor:
         }
 
     def _read_one(self, domain: Domain, handle: Any) -> int | SensorError:
+        if isinstance(handle, SensorError):
+            return handle
         try:
             if domain.reading == "counter":
                 return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * 1000  # mJ

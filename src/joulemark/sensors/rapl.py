@@ -70,9 +70,10 @@ class RaplSensor:
             )
         self._zones = tuple(zones)
         self.domains = tuple(zone.domain for zone in zones)
-        for value in self.read(0).values():
-            if isinstance(value, PermissionDenied):
-                raise value
+        errors = [value for value in self.read(0).values() if isinstance(value, SensorError)]
+        for error in errors:
+            if isinstance(error, PermissionDenied) or len(errors) == len(zones):
+                raise error
 
     def read(self, now_ns: int) -> Mapping[str, int | SensorError]:
         """Read every zone, in microjoules."""

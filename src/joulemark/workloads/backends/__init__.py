@@ -17,10 +17,12 @@ __all__ = ["BackendClass", "backend_for"]
 class BackendClass(Protocol):
     """What ``module:Class`` names: a class whose objects are backends.
 
-    `distributions` names the packages whose versions decide the result, for the record.
+    `distributions` names the packages whose versions decide the result, for the record; `accepts` the settings that
+    it understands. Building one loads nothing, but checks the values of its settings.
     """
 
     distributions: tuple[str, ...]
+    accepts: tuple[str, ...]
 
     def __call__(self, files: Mapping[str, Path], task: str, settings: Settings) -> Backend:
         """Build a backend; cheap until its `load`."""

@@ -32,6 +32,7 @@ class DiffusersImages:
     """
 
     distributions = ("diffusers", "transformers", "torch", "numpy")
+    accepts = ("steps", "guidance", "seed", "threads", "dtype", "device", "model_id", "revision")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self.folder = files.get("pipeline")

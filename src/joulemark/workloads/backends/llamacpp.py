@@ -34,6 +34,7 @@ class LlamaCpp:
     """
 
     distributions = ("xllamacpp",)
+    accepts = ("threads", "max_new_tokens", "context")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         if task not in PROMPTS:

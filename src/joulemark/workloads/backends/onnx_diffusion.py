@@ -30,6 +30,7 @@ class OnnxDiffusion:
     """
 
     distributions = onnx.DISTRIBUTIONS
+    accepts = ("steps", "guidance", "seed", "threads")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self._graphs = role(files, "text_encoder"), role(files, "unet")

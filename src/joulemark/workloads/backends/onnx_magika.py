@@ -22,6 +22,7 @@ class OnnxMagika:
     """
 
     distributions = ("onnxruntime", "numpy")
+    accepts = ("threads",)
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self._weights = role(files, "weights")

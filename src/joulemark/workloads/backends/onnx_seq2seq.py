@@ -35,6 +35,7 @@ class OnnxSeq2Seq:
     """
 
     distributions = onnx.DISTRIBUTIONS
+    accepts = ("threads", "max_new_tokens")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         if task not in PROMPTS:

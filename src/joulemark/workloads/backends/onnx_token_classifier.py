@@ -26,6 +26,7 @@ class OnnxTokenClassifier:
     """
 
     distributions = onnx.DISTRIBUTIONS
+    accepts = ("threads",)
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self._weights, self._vocabulary = role(files, "weights"), role(files, "tokenizer")

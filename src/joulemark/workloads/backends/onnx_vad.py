@@ -28,6 +28,7 @@ class OnnxVad:
     """
 
     distributions = ("onnxruntime", "numpy")
+    accepts = ("threads",)
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self._weights = role(files, "weights")

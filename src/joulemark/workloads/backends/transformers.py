@@ -40,6 +40,7 @@ class TransformersPipeline:
     """
 
     distributions = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+    accepts = ("model_id", "revision", "device", "dtype", "threads", "max_new_tokens", "pooling")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         if task not in _CLASSES:

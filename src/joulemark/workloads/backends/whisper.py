@@ -22,6 +22,7 @@ class Whisper:
     """
 
     distributions = ("faster-whisper", "ctranslate2", "numpy")
+    accepts = ("threads", "compute_type", "language")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
         self._folder = role(files, "model")
