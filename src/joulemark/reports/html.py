@@ -50,7 +50,7 @@ def render(results: Results, *, title: str = "") -> str:
     )
     first = results.entries[0].run
     return environment.get_template("report.html.j2").render(
-        title=title or f"What the models of {first.suite!r} cost",
+        title=title or f"What models cost: {first.suite}",
         answer=_answer(results),
         warning=evidence_warning(results),
         evidence=evidence_of(results),

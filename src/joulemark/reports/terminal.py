@@ -154,7 +154,6 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
     table = _table(
         ("#", "right"),
         ("model", "left"),
-        ("settings", "left"),
         ("Wh (95 %)", "right"),
         ("× best (95 %)", "right"),
         ("time each", "right"),
@@ -163,14 +162,13 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
         ("verdict", "left"),
     )
     factor, symbol = table_scale(entries)
-    table.columns[3].header = f"{symbol} (95 %)"
+    table.columns[2].header = f"{symbol} (95 %)"
     for rank, entry in enumerate(entries, start=1):
         failed = not entry.energy.available
         quality = entry.run.quality
         table.add_row(
             str(rank) if entry.ranked else "–",
-            entry.title,
-            entry.settings,
+            f"{entry.title}, {entry.chosen}" if entry.chosen else entry.title,
             "no figure" if failed else format_interval(entry.energy, factor),
             times_text(entry.times_best, rank == 1) if entry.ranked else "",
             "" if failed else format_duration(entry.duration_s[0]),
