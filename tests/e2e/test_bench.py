@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import joulemark as jm
+from joulemark.bench.runner import _without_home
 from joulemark.records import load_run
 from tests.e2e.conftest import Run, environment
 
@@ -199,3 +200,7 @@ def test_the_same_from_python(suite: Suite, tmp_path: Path, monkeypatch: pytest.
         cache.cache_clear()
     assert [run.status for run in runs] == ["complete"]
     assert any("warm-up" in line for line in said)
+
+
+def test_a_library_s_message_does_not_tell_who_measured() -> None:
+    assert _without_home(f"cannot open {Path.home()}/model.onnx") == "cannot open ~/model.onnx"

@@ -218,6 +218,16 @@ def test_a_wrong_suite_file_names_the_field(joulemark: Run, tmp_path: Path, cont
     assert message in done.stderr
 
 
+def test_weights_that_are_missing_or_forged_are_all_named_before_anything_is_measured(
+    joulemark: Run, suite: Suite, tmp_path: Path
+) -> None:
+    done = joulemark("bench", suite("unshipped", "steady", "forged"), "--out", "res")
+    assert done.returncode == 5
+    assert "pip install --no-deps no-such-package==1.2.3" in done.stderr
+    assert "models.toml has the SHA-256" in done.stderr
+    assert not (tmp_path / "res").exists()
+
+
 def test_a_folder_may_hold_other_json(joulemark: Run, results: Path) -> None:
     assert joulemark("show", results, "--save", results / "shown.json").returncode == 0
     assert joulemark("show", results).returncode == 0

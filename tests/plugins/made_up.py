@@ -9,6 +9,7 @@ from pathlib import Path
 
 from joulemark.workloads.models import Model
 from joulemark.workloads.seam import Answer, Item, Settings, Task
+from joulemark.workloads.weights import OwnFile, Pin, PinnedFile
 
 PROMPT = "a prompt that nobody shall read in a record"
 
@@ -65,13 +66,13 @@ class Dying(Echo):
     dying = True
 
 
-def _model(name: str) -> Model:
+def _model(name: str, **files: Pin) -> Model:
     return Model(
         name=name,
         title=f"Made up, {name}",
         tasks=("made-up",),
-        backend=f"made_up:{'Echo' if name == 'steady' else name.title()}",
-        files={},
+        backend=f"made_up:{name.title() if name in ('dear', 'wrong', 'dying') else 'Echo'}",
+        files=files,
         licence="CC0-1.0",
         parameters=0,
         precision="none",
@@ -81,3 +82,5 @@ def _model(name: str) -> Model:
 
 
 STEADY, DEAR, WRONG, DYING = (_model(name) for name in ("steady", "dear", "wrong", "dying"))
+UNSHIPPED = _model("unshipped", weights=PinnedFile("no-such-package", "1.2.3", "model.onnx", "0" * 64))
+FORGED = _model("forged", weights=OwnFile("models.toml", "0" * 64))

@@ -233,7 +233,7 @@ class _Measurement:
         try:
             return ended(self._measured(run), "complete")
         except (WorkloadFailed, MissingExtra) as error:
-            return ended(load_run(self.path), "failed", str(error))
+            return ended(load_run(self.path), "failed", _without_home(str(error)))
         except KeyboardInterrupt:
             if self.path.exists():
                 ended(load_run(self.path), "interrupted")
@@ -357,6 +357,11 @@ def _enough(run: Run, spent_s: float) -> bool:
     if len(run.trials) >= p.max_trials or spent_s >= p.budget_s:
         return True
     return summarise(energies_per_trial(run)).relative_half_width <= p.precision
+
+
+def _without_home(text: str) -> str:
+    """Take the user's name out of paths in a library's message: records do not tell who measured."""
+    return text.replace(str(Path.home()), "~")
 
 
 def _refuse_wrong(run: Run) -> None:

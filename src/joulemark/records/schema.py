@@ -121,7 +121,10 @@ class DomainEnergy(_Record, frozen=True):
 
 
 class WindowRecord(_Record, frozen=True):
-    """A stretch of monotonic time and the energy of each domain in it; `start_s` counts from the record's origin."""
+    """A stretch of monotonic time and the energy of each domain in it.
+
+    `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters.
+    """
 
     label: str
     start_s: float

@@ -66,7 +66,8 @@ class Task:
         licence: licence of the inputs.
         items: gives the inputs, always the same ones in the same order.
         check: tells why an answer is no answer, or None if it is one. Judges form (a picture of the asked size that
-            is not blank, a label in range), not quality.
+            is not blank, a label in range), not quality. The reason goes into the record, so it names the item by
+            its id and quotes neither the input nor the answer.
         quality: a quality metric over pairs of items and answers, where it is cheap; None where there is none.
         defaults: settings that hold unless a suite sets others.
     """

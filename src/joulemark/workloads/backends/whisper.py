@@ -48,7 +48,7 @@ class Whisper:
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
-            raise WorkloadFailed(f"CTranslate2 refuses {self._folder}: {error}") from error
+            raise WorkloadFailed(f"CTranslate2 refuses {self._folder.name}: {error}") from error
 
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
         """Write down what is said in each recording, one after the other."""

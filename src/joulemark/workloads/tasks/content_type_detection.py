@@ -22,7 +22,7 @@ def check(item: Item, answer: Answer, settings: Settings) -> str | None:
     """An answer is the name of a type."""
     if isinstance(answer.output, str) and answer.output:
         return None
-    return f"The answer to {item.id} is no type: {answer.output!r}."
+    return f"The answer to {item.id} is no type."
 
 
 def quality(pairs: Sequence[tuple[Item, Answer]]) -> Quality | None:

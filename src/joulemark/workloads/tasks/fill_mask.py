@@ -13,7 +13,7 @@ __all__ = ["TASK"]
 def check(item: Item, answer: Answer, settings: Settings) -> str | None:
     """An answer is one word."""
     if not isinstance(answer.output, str) or len(answer.output.split()) != 1:
-        return f"The answer to {item.id} is not one word: {answer.output!r}."
+        return f"The answer to {item.id} is not one word."
     return None
 
 

@@ -23,7 +23,7 @@ def label_of(output: object) -> str | None:
 def check(item: Item, answer: Answer, settings: Settings) -> str | None:
     """An answer names one of the two labels."""
     if label_of(answer.output) is None:
-        return f"The answer to {item.id} is neither positive nor negative: {answer.output!r}."
+        return f"The answer to {item.id} is neither positive nor negative."
     return None
 
 

@@ -30,12 +30,12 @@ def _spans(record: dict[str, Any]) -> Iterator[Span]:
 def check(item: Item, answer: Answer, settings: Settings) -> str | None:
     """An answer is a list of spans inside the text; an empty one is an answer, too."""
     if not isinstance(answer.output, Sequence) or isinstance(answer.output, str):
-        return f"The answer to {item.id} is no list of entities: {answer.output!r}."
+        return f"The answer to {item.id} is no list of entities."
     for span in answer.output:
         match span:
             case (str(), int(start), int(end)) if 0 <= start < end <= len(str(item.content)):
                 continue
-        return f"The answer to {item.id} has {span!r}, which is no entity of the text."
+        return f"The answer to {item.id} has a span that is no entity of the text."
     return None
 
 
