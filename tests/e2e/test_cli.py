@@ -126,6 +126,26 @@ def test_measure_passes_signals_on(tmp_path: Path) -> None:
     assert "modelled" in errors or "measured" in errors, "the report comes all the same"
 
 
+def test_measure_tells_energy_net_of_idle(joulemark: Run, tmp_path: Path) -> None:
+    done = joulemark("measure", "--idle", "0.5", "--json", "--save", "m.json", "--", sys.executable, "-c", "pass")
+    report = json.loads(done.stderr)
+    jsonschema.validate(report, _schema(joulemark, "measure"))
+    net = report["net_energy"]
+    assert "net of idle" in net["boundary"]
+    expected = report["energy"]["value"] - report["idle_power"]["value"] * report["duration_s"]
+    assert net["value"] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert [w.label for w in load_measurement(tmp_path / "m.json").windows] == ["idle", ""]
+
+
+def test_measure_follows_a_running_process(joulemark: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"]) as process:
+        done = joulemark("measure", "--json", "--pid", str(process.pid), timeout_s=30)
+    assert done.returncode == 0
+    report = json.loads(done.stderr)
+    assert 0.1 < report["duration_s"] < 5
+    assert report["exit_code"] is None
+
+
 def test_watch_shows_power_for_a_while(joulemark: Run) -> None:
     began = time.monotonic()
     done = joulemark("watch", "--every", "0.1", "--for", "0.5")
@@ -161,7 +181,10 @@ def test_compare_fails_above_a_limit(joulemark: Run, make_run: MakeRun, tmp_path
         (("bench", "quickstart", "--where", "Itlay"), 2, "Unknown place 'Itlay'. Did you mean 'Italy'"),
         (("bench", "quickstart", "--where", "350"), 2, "has no unit"),
         (("schema", "runn"), 2, "Unknown schema 'runn'. Did you mean 'run'"),
-        (("measure",), 2, "There is no command to measure"),
+        (("measure",), 2, "Give either a command"),
+        (("measure", "--pid", "1", "--", "true"), 2, "Give either a command"),
+        (("measure", "--pid", "999999999"), 2, "Cannot follow the process 999999999"),
+        (("measure", "--idle", "-1", "--", "true"), 2, "--idle -1 is out of range"),
         (("measure", "--", "no-such-command"), 2, "Cannot start 'no-such-command'"),
         (("measure", "--save", "/dev/null/x.json", "--", "true"), 8, "Cannot write /dev/null/x.json"),
         (("measure", "--save", "/dev/null", "--", "true"), 8, "/dev/null is no ordinary file"),

@@ -185,7 +185,7 @@ def test_a_virtual_machine_says_that_it_is_one(tmp_path: Path, flags: str, virtu
 def test_the_machine_is_described_from_its_own_files(tmp_path: Path) -> None:
     machine = describe_machine(Procfs(tmp_path, model=63, memory_kib=1_000_000).root, gpus=("A GPU",))
 
-    assert machine.processor == "A processor of model 63"
+    assert machine.processor == "AMD EPYC or other, model 63"
     assert machine.memory_bytes == 1_024_000_000
     assert machine.gpus == ("A GPU",)
 

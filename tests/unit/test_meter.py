@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -471,6 +472,60 @@ def test_the_meter_says_what_measuring_cost() -> None:
 
     assert meter.instrument.readings == 2
     assert 0.040 <= meter.instrument.cpu_s < 0.055
+
+
+# Decorated functions
+
+
+def test_each_call_of_a_decorated_function_has_a_window() -> None:
+    clock = Clock()
+    meter = Meter([FakeSensor.constant({"cpu-0": 10.0})], clock_ns=clock)
+
+    @meter.measure("step")
+    def step(seconds: float) -> float:
+        """Takes a while."""
+        clock.advance(seconds)
+        return seconds
+
+    assert [step(1), step(2)] == [1, 2]
+    assert [w.energy.value for w in step.windows] == [pytest.approx(10), pytest.approx(20)]
+    assert step.__doc__ == "Takes a while."
+
+
+def test_a_decorated_function_that_raises_is_measured_all_the_same() -> None:
+    clock = Clock()
+    meter = Meter([FakeSensor.constant({"cpu-0": 10.0})], clock_ns=clock)
+
+    @meter.measure()
+    def fails() -> None:
+        clock.advance(1)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fails()
+    assert fails.windows[0].label == "fails"
+    assert fails.windows[0].energy.value == pytest.approx(10)
+
+
+def test_coroutines_overlap_and_each_has_its_own_window() -> None:
+    clock = Clock()
+    meter = Meter([FakeSensor.constant({"cpu-0": 10.0})], clock_ns=clock)
+
+    class Server:
+        @meter.measure("request")
+        async def answer(self, pauses: int) -> int:
+            for _ in range(pauses):
+                clock.advance(1)
+                await asyncio.sleep(0)
+            return pauses
+
+    async def both() -> list[int]:
+        server = Server()
+        return list(await asyncio.gather(server.answer(1), server.answer(3)))
+
+    assert asyncio.run(both()) == [1, 3]
+    # The first is open while the second begins: 1 s of its own work and 1 s of the other's.
+    assert [w.duration_s for w in Server.answer.windows] == [pytest.approx(2), pytest.approx(3)]
 
 
 # A reading that is not what it seems

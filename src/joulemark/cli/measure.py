@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,12 +17,14 @@ from joulemark.cli.output import Json, Save, console, print_json, writable
 from joulemark.errors import UsageError
 
 if TYPE_CHECKING:
-    from joulemark.meter import Window
+    from joulemark.figures import Figure
+    from joulemark.meter import Meter, Window
 
 __all__ = ["register"]
 
 EPILOG = (
     "Examples: `joulemark measure -- python train.py --epochs 3` · "
+    "`joulemark measure --idle 5 -- make` · `joulemark measure --pid 4711` · "
     "`joulemark measure --json --save run.json -- make` (the report goes to standard error, so that the command's own "
     "output stays its own)"
 )
@@ -32,11 +38,13 @@ def register(app: typer.Typer) -> None:
 def measure(
     command: list[str] = typer.Argument(None, metavar="-- CMD [ARGS]...", help="The command to measure."),
     label: str = typer.Option("", help="What is measured, in your words; goes into the record."),
+    idle: float = typer.Option(0.0, help="Seconds to watch the machine at rest before, to tell energy net of idle."),
+    pid: int = typer.Option(0, help="Measure while this running process lives, instead of a command; Ctrl-C ends it."),
     json: Json = False,
     save: Save = None,
     identify: bool = typer.Option(False, help="Put the host's name and the command line into the record."),
 ) -> None:
-    """Measure a command and its children: energy of this machine while it runs.
+    """Measure a command and its children, or a running process: energy of this machine meanwhile.
 
     Exit code and signals are those of the command. The report goes to standard error.
     """
@@ -44,15 +52,24 @@ def measure(
     from joulemark.records import save as save_record
     from joulemark.reports.data import MeasureReport, figure_data
 
-    if not command:
-        raise UsageError("There is no command to measure; write it after two dashes: joulemark measure -- CMD ARGS")
+    if bool(command) == bool(pid):
+        raise UsageError("Give either a command, after two dashes (joulemark measure -- CMD ARGS), or --pid N.")
+    if not 0 <= idle <= 3600:
+        raise UsageError(f"--idle {idle:g} is out of range; give 0 to 3600 seconds.")
     writable(save)
     with Meter() as meter:
         window = meter.measure(label.encode(errors="backslashreplace").decode())
-        code = _run(command, window)
+        at_rest = _at_rest(meter, idle) if idle else None
+        code: int | None = None
+        if pid:
+            _follow(pid, window)
+        else:
+            code = _run(command, window)
         # Arguments may hold any bytes; a record is UTF-8.
-        words = [word.encode(errors="backslashreplace").decode() for word in command]
-        measurement = window.measurement(identify=identify, exit_code=code, command=words)
+        words = [word.encode(errors="backslashreplace").decode() for word in command or ()]
+        measurement = window.measurement(
+            identify=identify, exit_code=code, command=words, before=() if at_rest is None else (at_rest,)
+        )
         report = MeasureReport(
             label=window.label,
             duration_s=window.duration_s,
@@ -61,6 +78,8 @@ def measure(
             domains={name: figure_data(figure) for name, figure in window.domains.items()},
             exit_code=code,
             instrument_cpu_s=meter.instrument.cpu_s,
+            idle_power=None if at_rest is None else figure_data(at_rest.power),
+            net_energy=None if at_rest is None else figure_data(_net(window, at_rest)),
         )
     if json:
         print_json(report, error=True)
@@ -70,7 +89,40 @@ def measure(
         console(error=True).print(measure_view(report))
     if save is not None:
         save_record(measurement, save)
-    sys.exit(code)
+    sys.exit(code or 0)
+
+
+def _at_rest(meter: Meter, seconds: float) -> Window:
+    with meter.measure("idle") as window:
+        time.sleep(seconds)
+    return window
+
+
+def _net(window: Window, at_rest: Window) -> Figure:
+    """Energy above what the machine would have drawn at rest; the error of a sensor that both share cancels in part."""
+    from joulemark.figures import difference
+
+    rest = at_rest.energy * (window.duration_s / at_rest.duration_s)
+    net = difference(window.energy, rest)
+    return replace(net, boundary=replace(net.boundary, idle="net"))
+
+
+def _follow(pid: int, window: Window) -> None:
+    """Keep the window open as long as a process lives that somebody else started, without polling it."""
+    try:
+        descriptor = os.pidfd_open(pid)  # readable once the process has ended (Linux 5.3)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"Cannot follow the process {pid}: there is none, or it may not be watched.") from error
+    except AttributeError as error:
+        raise UsageError("--pid needs Linux.") from error
+    window.start()
+    try:
+        select.select([descriptor], [], [])
+    except KeyboardInterrupt:
+        pass  # the measurement ends, the process goes on
+    finally:
+        window.stop()
+        os.close(descriptor)
 
 
 def _run(command: list[str], window: Window) -> int:

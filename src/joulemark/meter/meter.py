@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from joulemark.boundary import Component
 from joulemark.errors import SensorError, SensorUnavailable, UsageError
@@ -32,6 +36,9 @@ from joulemark.sensors.seam import Domain
 from joulemark.units import format_duration
 
 __all__ = ["Meter", "Window", "default_meter", "software_versions"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 GAUGE_INTERVAL_S = 0.1
 WRAP_MARGIN = 3  # readings within the shortest time in which a counter can wrap
@@ -175,13 +182,18 @@ class Meter:
 
 
 class Window:
-    """A stretch of monotonic time whose energy is asked for.
+    """A stretch of monotonic time whose energy is asked for; windows nest and overlap, in any thread and task.
 
     ::
 
         with jm.measure("epoch 1") as window:
             train()
         print(window)
+
+        @jm.measure("step")          # also of coroutine functions
+        def step(): ...
+        step()
+        print(step.windows[-1])      # one window a call
     """
 
     def __init__(self, meter: Meter, label: str = "") -> None:
@@ -222,6 +234,10 @@ class Window:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def __call__(self, function: Callable[P, R]) -> Measured[P, R]:
+        """Decorate a function: each of its calls gets a window of its own, also those that overlap."""
+        return Measured(self._meter, self.label or getattr(function, "__name__", ""), function)
 
     @property
     def record(self) -> WindowRecord:
@@ -268,9 +284,21 @@ class Window:
         save(self.measurement(identify=identify), Path(path))
 
     def measurement(
-        self, *, identify: bool = False, exit_code: int | None = None, command: Sequence[str] | None = None
+        self,
+        *,
+        identify: bool = False,
+        exit_code: int | None = None,
+        command: Sequence[str] | None = None,
+        before: Sequence[Window] = (),
     ) -> Measurement:
-        """Give the measurement record of this window; the command line goes in only with `identify`."""
+        """Give the measurement record of this window.
+
+        Args:
+            identify: whether the host's name and the command line go in.
+            exit_code: of the command that was measured.
+            command: its words.
+            before: windows that belong to it and come first in the record, such as one at rest.
+        """
         return Measurement(
             schema=MEASUREMENT_SCHEMA,
             id=secrets.token_hex(8),
@@ -280,7 +308,7 @@ class Window:
             machine=self._meter.machine(identify=identify),
             software=software_versions(),
             domains=self._meter.domains,
-            windows=(self.record,),
+            windows=(*(window.record for window in before), self.record),
             refused=self._meter.refused,
             instrument=self._meter.instrument,
             exit_code=exit_code,
@@ -298,6 +326,43 @@ class Window:
             if domain in counted
         ]
         return f"{name}{self.energy.format()} in {format_duration(self.duration_s)}   {' · '.join(parts)}"
+
+
+class Measured(Generic[P, R]):
+    """A function whose calls are measured.
+
+    Attributes:
+        windows: the closed windows of its last calls, oldest first, at most `KEPT`.
+    """
+
+    KEPT = 1000
+
+    def __init__(self, meter: Meter, label: str, function: Callable[P, R]) -> None:
+        self._meter, self._label, self._function = meter, label, function
+        self.windows: deque[Window] = deque(maxlen=self.KEPT)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if inspect.iscoroutinefunction(self._function):
+            return cast("R", self._awaited(self._function(*args, **kwargs)))
+        with self._measured():
+            return self._function(*args, **kwargs)
+
+    async def _awaited(self, call: Awaitable[Any]) -> Any:
+        with self._measured():
+            return await call
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Bind as a method, as a plain function does."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        window = self._meter.measure(self._label).start()
+        try:
+            yield
+        finally:
+            self.windows.append(window.stop())
 
 
 def _read(sensor: Sensor, now_ns: int) -> Mapping[str, int | SensorError]:

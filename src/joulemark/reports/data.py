@@ -86,7 +86,10 @@ class DoctorReport(Document, frozen=True):
 
 
 class MeasureReport(Document, frozen=True):
-    """What ``joulemark measure --json`` prints."""
+    """What ``joulemark measure --json`` prints.
+
+    `idle_power` and `net_energy` (energy without what the machine drew at rest) only with ``--idle``.
+    """
 
     label: str
     duration_s: float
@@ -95,3 +98,5 @@ class MeasureReport(Document, frozen=True):
     domains: dict[str, FigureData]
     exit_code: int | None
     instrument_cpu_s: float
+    idle_power: FigureData | None = None
+    net_energy: FigureData | None = None

@@ -73,7 +73,10 @@ def measure_view(report: MeasureReport) -> RenderableType:
         (report.energy.text, "bold"),
         f" in {format_duration(report.duration_s)}, {report.power.text}",
     )
-    return Group(heading, Text(f"covers {report.energy.boundary}", style="dim"), table)
+    parts: list[RenderableType] = [heading, Text(f"covers {report.energy.boundary}", style="dim"), table]
+    if report.idle_power is not None and report.net_energy is not None:
+        parts.append(Text(f"net of idle {report.net_energy.text}; at rest {report.idle_power.text}"))
+    return Group(*parts)
 
 
 def watch_view(power: FigureData, domains: Mapping[str, FigureData]) -> RenderableType:
