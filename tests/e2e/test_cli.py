@@ -251,6 +251,13 @@ def test_weights_that_are_missing_or_forged_are_all_named_before_anything_is_mea
     assert not (tmp_path / "res").exists()
 
 
+def test_a_runtime_that_is_missing_is_named_with_its_extra(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
+    done = joulemark("bench", suite("steady", "bare"), "--out", "res")
+    assert done.returncode == 3
+    assert "needs 'no-such-runtime'. Install it with: pip install 'joulemark[bench]'" in done.stderr
+    assert not (tmp_path / "res").exists()
+
+
 def test_a_folder_may_hold_other_json(joulemark: Run, results: Path) -> None:
     assert joulemark("show", results, "--save", results / "shown.json").returncode == 0
     assert joulemark("show", results).returncode == 0

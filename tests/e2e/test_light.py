@@ -66,6 +66,23 @@ def test_the_core_is_small(core: Path) -> None:
     assert int(_python(code, core / "bin/python")) <= CORE_LIMIT_BYTES
 
 
+def test_what_is_installed_holds_all_its_data(core: Path) -> None:
+    code = "from importlib.metadata import files; print(*files('joulemark'), sep='\\n')"
+    listed = _python(code, core / "bin/python")
+    for name in (
+        "py.typed",
+        "bench/suites/quickstart.yaml",
+        "footprint/grid.csv",
+        "reports/templates/report.html.j2",
+        "workloads/models.toml",
+        "workloads/inputs/sentence-01.wav",
+        "workloads/digits/onnx/unet.onnx",
+        "workloads/digits/pipeline/unet/diffusion_pytorch_model.safetensors",
+        "workloads/digits/training.json",
+    ):
+        assert f"joulemark/{name}\n" in listed, name
+
+
 @pytest.mark.parametrize("verb", [("doctor", "--json"), ("measure", "--json", "--", "true"), ("schema", "run")])
 def test_the_core_carries_its_verbs(core: Path, verb: tuple[str, ...]) -> None:
     done = subprocess.run([core / "bin/joulemark", *verb], capture_output=True, text=True, check=False)

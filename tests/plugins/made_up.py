@@ -66,12 +66,16 @@ class Dying(Echo):
     dying = True
 
 
+class Bare(Echo):
+    distributions = ("no-such-runtime",)
+
+
 def _model(name: str, **files: Pin) -> Model:
     return Model(
         name=name,
         title=f"Made up, {name}",
         tasks=("made-up",),
-        backend=f"made_up:{name.title() if name in ('dear', 'wrong', 'dying') else 'Echo'}",
+        backend=f"made_up:{name.title() if name in ('dear', 'wrong', 'dying', 'bare') else 'Echo'}",
         files=files,
         licence="CC0-1.0",
         parameters=0,
@@ -81,6 +85,6 @@ def _model(name: str, **files: Pin) -> Model:
     )
 
 
-STEADY, DEAR, WRONG, DYING = (_model(name) for name in ("steady", "dear", "wrong", "dying"))
+STEADY, DEAR, WRONG, DYING, BARE = (_model(name) for name in ("steady", "dear", "wrong", "dying", "bare"))
 UNSHIPPED = _model("unshipped", weights=PinnedFile("no-such-package", "1.2.3", "model.onnx", "0" * 64))
 FORGED = _model("forged", weights=OwnFile("models.toml", "0" * 64))

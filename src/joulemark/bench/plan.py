@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated
 
@@ -144,7 +145,8 @@ def plan(suite: Suite) -> tuple[Planned, ...]:
 
     Raises:
         UnknownName: if a task or a model does not exist.
-        UsageError: if a model cannot do its task, or a workload is listed twice.
+        UsageError: if a model cannot do its task, a setting has a wrong value, or a workload is listed twice.
+        MissingExtra: if a model's runtime is not installed.
         WeightsError: if weights are missing or are others than those pinned; all of them are named.
     """
     planned: list[Planned] = []
@@ -177,7 +179,7 @@ def _planned(workload: SuiteWorkload, common: Settings, where: str) -> Planned:
     if workload.items is not None and workload.items > available:
         raise UsageError(f"{where}: items is {workload.items}, but {the_task.name!r} has only {available} inputs.")
     located = the_model.locate()
-    _check_settings(the_task, the_model, settings, located, where)
+    _check_backend(the_task, the_model, settings, located, where)
     record = WorkloadRecord(
         key=_key(workload),
         task=the_task.name,
@@ -208,14 +210,17 @@ def _planned(workload: SuiteWorkload, common: Settings, where: str) -> Planned:
     return Planned(record, the_model, the_task)
 
 
-def _check_settings(
-    the_task: Task, the_model: Model, settings: Settings, files: Mapping[str, Path], where: str
-) -> None:
-    """Find a setting that the backend does not know, or a value that it refuses, before anything is measured.
+def _check_backend(the_task: Task, the_model: Model, settings: Settings, files: Mapping[str, Path], where: str) -> None:
+    """Find a runtime that is not installed, a setting that the backend does not know, or a value that it refuses.
 
     Building a backend loads nothing; a backend checks the values of its settings when it is built.
     """
     backend = backend_for(the_model)
+    runtime = backend.distributions[0]
+    try:
+        distribution(runtime)
+    except PackageNotFoundError as error:
+        raise MissingExtra(runtime, the_model.extra, f"The model {the_model.name!r}") from error
     for name in settings:
         if name not in {*backend.accepts, *the_task.defaults}:
             raise UnknownName("setting", name, sorted(backend.accepts), hint=f"It stands in {where}.")

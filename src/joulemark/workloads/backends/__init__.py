@@ -17,8 +17,8 @@ __all__ = ["BackendClass", "backend_for"]
 class BackendClass(Protocol):
     """What ``module:Class`` names: a class whose objects are backends.
 
-    `distributions` names the packages whose versions decide the result, for the record; `accepts` the settings that
-    it understands. Building one loads nothing, but checks the values of its settings.
+    `distributions` names the packages whose versions decide the result, the runtime first, for the record; `accepts`
+    the settings that it understands. Building one loads nothing, but checks the values of its settings.
     """
 
     distributions: tuple[str, ...]
