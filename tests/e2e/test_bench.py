@@ -17,7 +17,7 @@ import pytest
 
 import joulemark as jm
 from joulemark.bench.runner import _without_home
-from joulemark.records import load_run
+from joulemark.records import energy_per_unit, load_run
 from tests.e2e.conftest import Run, environment
 
 Suite = Callable[..., Path]
@@ -199,6 +199,9 @@ def test_the_same_from_python(suite: Suite, tmp_path: Path, monkeypatch: pytest.
     for cache in (models, tasks):
         cache.cache_clear()
     assert [run.status for run in runs] == ["complete"]
+    (live,), (loaded,) = (tuple(map(energy_per_unit, some)) for some in (runs, jm.load(tmp_path / "res")))
+    assert loaded == live, "a file says what the run said, to the name of the last error"
+    assert str(loaded.errors) == str(live.errors)
     assert any("warm-up" in line for line in said)
 
 

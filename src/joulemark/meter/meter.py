@@ -384,7 +384,8 @@ def _domain_record(sensor: Sensor, domain: Domain) -> DomainRecord:
         # An antichain of the containment tree: nothing that lies in another domain, and no container beside its parts.
         counted=domain.parent is None and not domain.container,
         parent=domain.parent,
-        parameters=dict(domain.parameters),
+        # Numbers as floats, as they come back from a file: an error is named after them and must keep its name.
+        parameters={k: v if isinstance(v, str) else float(v) for k, v in domain.parameters.items()},
     )
 
 

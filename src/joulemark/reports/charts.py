@@ -51,7 +51,11 @@ def draw(results: Results) -> Charts:
     def svg(chart: Any) -> str:
         styled = (
             chart.configure_view(stroke=None)
-            .configure(background="transparent", font="Arial, Helvetica, sans-serif", padding={"left": 60, "right": 10})
+            .configure(
+                background="transparent",
+                font="Arial, Helvetica, sans-serif",
+                padding={"left": 60, "right": 10, "top": 5, "bottom": 14},
+            )
             .configure_axis(labelColor=_INK, titleColor=_QUIET, gridColor="#e3e8ec", labelLimit=330, domain=False)
             .configure_legend(labelColor=_INK, titleColor=_QUIET, orient="bottom", columns=4, title=None)
         )
