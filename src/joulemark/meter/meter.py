@@ -91,7 +91,7 @@ class Meter:
 
     def machine(self, *, identify: bool = False) -> Machine:
         """Describe the machine for a record."""
-        gpus = [(s, d) for s in self._sensors for d in s.domains if Component.GPU in d.components]
+        gpus = [(s, d) for s in self._sensors for d in s.domains if Component.GPU in d.components and not d.container]
         return describe_machine(
             gpus=tuple(str(d.parameters.get("model", d.name)) for _, d in gpus),
             gpu_driver=gpus[0][0].name if gpus else "",

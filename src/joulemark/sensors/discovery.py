@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -11,7 +12,7 @@ from pathlib import Path
 from joulemark.boundary import Component
 from joulemark.errors import JoulemarkError, PermissionDenied
 from joulemark.records.schema import Refusal
-from joulemark.sensors.seam import Sensor
+from joulemark.sensors.seam import Domain, Sensor
 
 __all__ = ["Discovery", "Places", "discover"]
 
@@ -31,7 +32,7 @@ class Discovery:
     """What was found.
 
     Attributes:
-        sensors: those to be read. Each component is measured, or else modelled, but not both.
+        sensors: those to be read. No part is measured twice, and no component both measured and modelled.
         refused: those that were looked for and are not used, each with its reason.
     """
 
@@ -83,16 +84,23 @@ def _made(point: EntryPoint, places: Places) -> Sensor:
 
 
 def _without_double_cover(found: list[tuple[str, Sensor]], refused: list[Refusal]) -> Discovery:
-    """Drop every model of something that is measured."""
+    """Drop every sensor that measures what one before it does, and every model of something that is measured."""
+    things: dict[str, str] = {}
     measured: dict[Component, str] = {}
+    twice: dict[str, dict[str, str]] = {}
     for name, sensor in found:
+        mine = {_thing(domain) for domain in sensor.domains if domain.kind == "measured"}
+        if again := mine & things.keys():
+            twice[name] = {thing: things[thing] for thing in again}
+            continue
+        things.update(dict.fromkeys(mine, name))
         for domain in sensor.domains:
             if domain.kind == "measured" and not domain.container and domain.parent is None:
                 measured.update(dict.fromkeys(domain.components, name))
     used: list[Sensor] = []
     for name, sensor in found:
-        covered = {
-            component: measured[component]
+        covered = twice.get(name) or {
+            component.value: measured[component]
             for domain in sensor.domains
             if domain.kind == "modelled"
             for component in domain.components
@@ -102,9 +110,15 @@ def _without_double_cover(found: list[tuple[str, Sensor]], refused: list[Refusal
             used.append(sensor)
             continue
         with contextlib.closing(sensor):
-            by = ", ".join(f"{component} is measured by {who}" for component, who in sorted(covered.items()))
+            by = ", ".join(f"{what} is measured by {who}" for what, who in sorted(covered.items()))
             refused.append(Refusal(sensor=name, reason=f"not needed: {by}"))
     return Discovery(tuple(used), tuple(refused))
+
+
+def _thing(domain: Domain) -> str:
+    """Name what a domain lies in: one die or part of a socket (``cpu-0-die-1``, ``cpu-0/core``) is ``cpu-0``."""
+    numbered = re.match(r"[a-z]+-\d+", domain.name)
+    return numbered[0] if numbered else domain.name
 
 
 def rapl(places: Places) -> Sensor:
@@ -119,6 +133,20 @@ def nvml(places: Places) -> Sensor:
     from joulemark.sensors.nvml import NvmlSensor
 
     return NvmlSensor()
+
+
+def hwmon(places: Places) -> Sensor:
+    """Entry point of the sensor of Linux hwmon drivers."""
+    from joulemark.sensors.hwmon import HwmonSensor
+
+    return HwmonSensor(places.sysfs)
+
+
+def battery(places: Places) -> Sensor:
+    """Entry point of the battery's sensor."""
+    from joulemark.sensors.battery import BatterySensor
+
+    return BatterySensor(places.sysfs)
 
 
 def cpu_load(places: Places) -> Sensor:
