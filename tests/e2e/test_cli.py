@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import rich.console
 
 from joulemark.cli import VERBS
 from joulemark.cli.schema import SCHEMAS
@@ -191,6 +193,9 @@ def test_compare_fails_above_a_limit(joulemark: Run, make_run: MakeRun, tmp_path
         (("watch", "--every", "0"), 2, "out of range"),
         (("show", "nothing"), 4, "There is no record nothing"),
         (("compare", "a", "b", "--fail-above", "much"), 2, "'much' is no share"),
+        (("compare", "a", "b", "--fail-above", "5"), 2, "'5' is no share"),
+        (("watch", "--for", "nan"), 2, "--for nan is out of range"),
+        (("bench", "quickstart", "--where", "1e300g/kWh"), 2, "beyond all electricity"),
         (("bench", "--no-such-option"), 2, "No such option"),
     ],
 )
@@ -256,6 +261,72 @@ def test_a_runtime_that_is_missing_is_named_with_its_extra(joulemark: Run, suite
     assert done.returncode == 3
     assert "needs 'no-such-runtime'. Install it with: pip install 'joulemark[bench]'" in done.stderr
     assert not (tmp_path / "res").exists()
+
+
+def _raw(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    program = f"{sys.executable} -m joulemark"
+    return subprocess.run(
+        ["bash", "-c", command.replace("J ", f"{program} ")],
+        cwd=folder,
+        env={**environment(), **variables},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("J schema run >/dev/full", 8),
+        ("J schema run >&-", 0),
+        ("J show res | head -1; exit ${PIPESTATUS[1]}", 0),
+        ("PYTHONIOENCODING=ascii J show res", 0),
+        ("PYTHONIOENCODING=latin-1 J show res --json", 0),
+        ("J measure -- sh -c 'exit 7' 2>/dev/full", 7),
+        ("J measure -- sh -c 'exit 7' 2>&-", 7),
+        ("sleep 30 & timeout --preserve-status -s TERM 2 J measure --pid $! --save m.json; kill $!; test -s m.json", 0),
+    ],
+)
+def test_streams_that_are_closed_full_or_of_another_alphabet(
+    results: Path, tmp_path: Path, command: str, code: int
+) -> None:
+    done = _raw(command, tmp_path)
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_json_is_utf8_in_any_locale(results: Path, tmp_path: Path) -> None:
+    done = _raw("J show res --json", tmp_path, PYTHONIOENCODING="ascii")
+    assert "±" in json.dumps(json.loads(done.stdout.decode()), ensure_ascii=False)
+
+
+def test_a_record_is_not_overwritten_by_a_report(joulemark: Run, results: Path) -> None:
+    before = (results / "a.json").read_bytes()
+    for arguments in (("show", results, "--save"), ("report", results, "--save")):
+        done = joulemark(*arguments, results / "a.json")
+        assert done.returncode == 8
+        assert "holds the record of a run" in done.stderr
+    assert (results / "a.json").read_bytes() == before
+
+
+def test_names_and_verdicts_fit_on_a_narrow_terminal(results: Path) -> None:
+    from joulemark.records import load_runs
+    from joulemark.reports.benchmark import collect
+    from joulemark.reports.terminal import benchmark_view
+
+    narrow = rich.console.Console(width=80, markup=False, highlight=False)
+    with narrow.capture() as captured:
+        narrow.print(benchmark_view(collect(load_runs(results))))
+    assert "steady" in captured.get()
+    assert re.search(r"^ +1 +A ", captured.get(), re.MULTILINE)
+    assert re.search(r"^ +2 +B ", captured.get(), re.MULTILINE)
+
+
+def test_everything_gone_is_a_regression(joulemark: Run, make_run: MakeRun, results: Path, tmp_path: Path) -> None:
+    save(make_run(model="other"), tmp_path / "other.json")
+    assert joulemark("compare", results, "other.json", "--fail-above", "5%").returncode == 9
+    assert joulemark("compare", results, "other.json").returncode == 2
 
 
 def test_a_folder_may_hold_other_json(joulemark: Run, results: Path) -> None:

@@ -93,6 +93,8 @@ def test_comparing_says_what_failed(make_run: MakeRun) -> None:
     assert report.failed == ("text-classification--model-a",)
     with pytest.raises(UsageError, match="nothing to compare"):
         compare([make_run()], [make_run(model="other")])
+    gone = compare([make_run()], [make_run(model="other")], 0.05)
+    assert gone.failed == ("text-classification--model-a",)
 
 
 def test_a_lost_domain_never_makes_a_model_look_cheap(make_run: MakeRun) -> None:

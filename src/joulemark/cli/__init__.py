@@ -5,14 +5,17 @@ Exit codes: see `joulemark.errors`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
+import signal
 import sys
 from typing import cast
 
 import typer
 
-from joulemark.errors import INTERRUPTED, JoulemarkError
+from joulemark.errors import INTERRUPTED, JoulemarkError, OutputNotWritable
 
 __all__ = ["app", "main"]
 
@@ -52,21 +55,45 @@ for _verb in VERBS:
 
 def main() -> None:
     """Run the command line; every error ends in one sentence and its exit code, never in a traceback."""
+    _prepare_streams()
+    signal.signal(signal.SIGTERM, _as_interrupt)
     code = 0
     try:
         code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
     except JoulemarkError as error:
-        print(f"joulemark: {error}", file=sys.stderr)  # noqa: T201 - the one place where errors are printed
-        code = error.exit_code
+        code = _say(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("joulemark: interrupted", file=sys.stderr)  # noqa: T201
-        code = INTERRUPTED
+        code = _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone (`joulemark show | head`); Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _say(f"Cannot write the output: {error.strerror or error}.", OutputNotWritable.exit_code)
     except typer.Abort:
         code = 1
     except _WrongArguments as error:
         error.show()
         code = error.exit_code
     sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """Let no terminal's alphabet and no closed stream end in a traceback."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller (`>&-`)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _as_interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"joulemark: {message}", file=sys.stderr)  # noqa: T201 - the one place where errors are printed
+    return code

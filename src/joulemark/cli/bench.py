@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,7 +60,6 @@ def bench(
         from joulemark.reports.html import write_report
 
         require_charts()  # before hours of measuring, not after them
-    signal.signal(signal.SIGTERM, _as_interrupt)
     with _ProgressLine(quiet=json) as line:
         try:
             runs = run_plan(the_suite, folder, resume=resume, report=line.show, identify=identify)
@@ -82,10 +80,6 @@ def bench(
     failed = [run.workload.key for run in runs if not energy_per_unit(run).available]
     if failed:
         raise WorkloadFailed(f"{len(failed)} of {len(runs)} workloads failed: {', '.join(failed)}.")
-
-
-def _as_interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _print_plan(suite: Suite, folder: Path) -> None:
@@ -138,8 +132,9 @@ class _ProgressLine:
             self._bar.update(self._id, completed=progress.done, total=progress.total, description=text, refresh=True)
         elif not self._quiet and progress.key != self._last:
             self._last = progress.key
+            kept = f", {progress.phase}" if progress.phase == "already measured" else ""
             print(  # noqa: T201 - a pipe has no live line
-                f"{progress.done + 1}/{progress.total} {progress.key}, "
+                f"{progress.done + 1}/{progress.total} {progress.key}{kept}, "
                 f"about {format_duration(progress.remaining_s)} left",
                 file=sys.stderr,
                 flush=True,

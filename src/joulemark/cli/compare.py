@@ -46,7 +46,7 @@ def compare(
         console().print(compare_view(document))
     if document.failed:
         raise Regression(
-            f"{len(document.failed)} workloads take over {fail_above} more, lost their figure, or are gone: "
+            f"{len(document.failed)} of the workloads take over {fail_above} more, lost their figure, or are gone: "
             f"{', '.join(document.failed)}."
         )
 
@@ -57,6 +57,6 @@ def _share(text: str) -> float:
         share = float(number) / (100 if percent else 1)
     except ValueError:
         share = -1.0
-    if not 0 <= share < 100:
+    if not 0 <= share < (100 if percent else 1):
         raise BadQuantity(f"--fail-above {text!r} is no share; write for example 5% or 0.05.")
     return share

@@ -25,7 +25,7 @@ __all__ = ["register"]
 EPILOG = (
     "Examples: `joulemark measure -- python train.py --epochs 3` · "
     "`joulemark measure --idle 5 -- make` · `joulemark measure --pid 4711` · "
-    "`joulemark measure --json --save run.json -- make` (the report goes to standard error, so that the command's own "
+    "`joulemark measure --json --save make.json -- make` (the report goes to standard error, so that the command's own "
     "output stays its own)"
 )
 
@@ -81,12 +81,16 @@ def measure(
             idle_power=None if at_rest is None else figure_data(at_rest.power),
             net_energy=None if at_rest is None else figure_data(_net(window, at_rest)),
         )
-    if json:
-        print_json(report, error=True)
-    else:
-        from joulemark.reports.terminal import measure_view
+    try:
+        if json:
+            print_json(report, error=True)
+        else:
+            from joulemark.reports.terminal import measure_view
 
-        console(error=True).print(measure_view(report))
+            console(error=True).print(measure_view(report))
+    except OSError:
+        # Nobody reads the report (closed pipe, full disk): the command's exit code counts all the same.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     if save is not None:
         save_record(measurement, save)
     sys.exit(code or 0)

@@ -43,8 +43,10 @@ def to_json(document: Struct) -> bytes:
 def print_json(document: Struct, *, error: bool = False) -> None:
     """Write a document to standard output, or to standard error."""
     stream = sys.stderr if error else sys.stdout
-    stream.write(to_json(document).decode())
+    # Bytes, because JSON is UTF-8 whatever the locale says.
     stream.flush()
+    stream.buffer.write(to_json(document))
+    stream.buffer.flush()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,14 +64,18 @@ def writable(path: Path | None) -> None:
     """Find out before the work, not after it, whether a file can be written.
 
     Raises:
-        OutputNotWritable: if not.
+        OutputNotWritable: if not, or if it would replace the record of a run.
     """
+    from joulemark.records.files import is_run
+
     if path is None:
         return
     if path.is_dir():
         raise OutputNotWritable(f"{path} is a folder; give the name of a file.")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise OutputNotWritable(f"{path} is no ordinary file; it would be replaced. Choose another place.")
+    if path.is_file() and is_run(path):
+        raise OutputNotWritable(f"{path} holds the record of a run, which would be lost. Choose another name.")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

@@ -11,7 +11,7 @@ from joulemark.cli.place import Where, chosen_place
 
 __all__ = ["register"]
 
-EPILOG = "Examples: `joulemark show results/quickstart` · `joulemark show run.json --where FRA --json`"
+EPILOG = "Examples: `joulemark show results/quickstart` · `joulemark show results/quickstart --where FRA --json`"
 
 
 def register(app: typer.Typer) -> None:

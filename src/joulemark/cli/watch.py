@@ -33,6 +33,8 @@ def watch(
 
     if not 0.05 <= every <= 3600:
         raise UsageError(f"--every {every:g} is out of range; give 0.05 to 3600 seconds.")
+    if not 0 <= duration <= 1e9:
+        raise UsageError(f"--for {duration:g} is out of range; give seconds, or leave it out to watch until Ctrl-C.")
     screen = console()
     with Meter() as meter, Live(console=screen, auto_refresh=False) as live:
         began = time.monotonic()

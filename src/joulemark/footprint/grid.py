@@ -32,6 +32,9 @@ because one counts the life cycle and the other the chimney; that is a differenc
 uncertainty.
 """
 
+MOST_G_PER_KWH = 10_000
+"""Several times the highest of the table; more is a slip of the pen."""
+
 AGGREGATES = frozenset({"WLD", "EUE"})
 
 _CITATION = (
@@ -193,6 +196,8 @@ def _own_factor(text: str, number: str, unit: str) -> Place:
         problem = f"has the unit {unit!r}" if unit else "has no unit"
         raise BadQuantity(f"Grid intensity {text!r} {problem}; known: {', '.join(_UNITS_G_PER_J)}.")
     value = float(number) * _UNITS_G_PER_J[bare]
+    if value * JOULES_PER_KWH > MOST_G_PER_KWH:
+        raise BadQuantity(f"Grid intensity {text!r} is beyond all electricity: more than {MOST_G_PER_KWH:,} g/kWh.")
     if not 0 < value < math.inf:
         raise BadQuantity(
             f"Grid intensity {text!r} is not above zero and finite. Over its life cycle no electricity is "

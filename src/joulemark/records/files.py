@@ -18,7 +18,7 @@ import msgspec
 from joulemark.errors import DamagedRecord, NewerSchema, OutputNotWritable, RecordError
 from joulemark.records.schema import MEASUREMENT_SCHEMA, RUN_SCHEMA, Measurement, Run
 
-__all__ = ["load_measurement", "load_run", "load_runs", "save"]
+__all__ = ["is_run", "load_measurement", "load_run", "load_runs", "save"]
 
 _SCHEMA_NAME = re.compile(r"joulemark/([a-z-]+)/(\d+)")
 _T = TypeVar("_T")
@@ -108,6 +108,14 @@ def _run_files(folder: Path) -> Iterator[Path]:
             yield file
 
 
+def is_run(file: Path) -> bool:
+    """Whether a file says that it is the record of a run."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Header).schema.startswith("joulemark/run/")
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
 def _of_another_kind(file: Path) -> bool:
     """Whether a file is whole and no run record: a saved report, a measurement. A damaged file may be one."""
     try:
@@ -129,8 +137,8 @@ def _load(path: Path, kind: type[_T], schema: str) -> _T:
         found = msgspec.json.decode(data, type=_Header).schema
     except msgspec.DecodeError as error:
         raise DamagedRecord(
-            f"{path} is no whole record: {error}. It may have been cut off; measure it again, "
-            "or restore it from a copy."
+            f"{path} is no whole record: {error}. It may have been cut off; move it away and "
+            "measure it again, or restore it from a copy."
         ) from error
     _check_schema(path, found, schema)
     try:

@@ -46,16 +46,9 @@ class Pair:
 
 
 def pair_up(before: Sequence[Run], after: Sequence[Run]) -> tuple[Pair, ...]:
-    """Match runs of the same workload (task, model, settings that their suites' lines set).
-
-    Raises:
-        UsageError: if no workload is in both.
-    """
+    """Match runs of the same workload (task, model, settings that their suites' lines set)."""
     earlier = {r.workload.key: r for r in before}
-    pairs = tuple(_pair(earlier[r.workload.key], r) for r in after if r.workload.key in earlier)
-    if not pairs:
-        raise UsageError("No workload is in both sets of runs, so there is nothing to compare.")
-    return pairs
+    return tuple(_pair(earlier[r.workload.key], r) for r in after if r.workload.key in earlier)
 
 
 def _pair(before: Run, after: Run) -> Pair:
@@ -126,9 +119,11 @@ def compare(before: Sequence[Run], after: Sequence[Run], fail_above: float | Non
         fail_above: share by which a workload may take more; None for no limit.
 
     Raises:
-        UsageError: if no workload is in both.
+        UsageError: if no workload is in both; with a limit that is a failure of all that are gone instead.
     """
     pairs = pair_up(before, after)
+    if not pairs and fail_above is None:
+        raise UsageError("No workload is in both sets of runs, so there is nothing to compare.")
     keys_before, keys_after = ({r.workload.key: None for r in runs} for runs in (before, after))
     only_before = tuple(key for key in keys_before if key not in keys_after)
     failed = [p.after.workload.key for p in pairs if fail_above is not None and _fails(p, fail_above)]

@@ -59,7 +59,8 @@ def machine_line(machine: Machine) -> str:
 def _table(*columns: tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     for title, justify in columns:
-        table.add_column(title, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
+        # On a narrow terminal cells wrap: no column vanishes, and no name loses what tells it from others.
+        table.add_column(title, justify="right" if justify == "right" else "left", overflow="fold")
     return table
 
 

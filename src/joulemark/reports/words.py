@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from joulemark.figures import Figure, Kind
@@ -66,8 +65,11 @@ def evidence_warning(results: Results) -> str:
         f"{format_number(factor, 2)} above or below each value."
     )
     width = ratio_width(results)
-    if width:
-        text += f" Ratios between models share most of that error and are surer: within a factor of {width}."
+    if 1 < width < 0.8 * factor:
+        text += (
+            " Ratios between models share most of that error and are surer: within a factor of "
+            f"{format_number(width, 2)}."
+        )
     return text + " “joulemark doctor” says what would make it better."
 
 
@@ -83,14 +85,10 @@ def table_scale(entries: Sequence[Entry]) -> tuple[float, str]:
     return scale_for(min(values), "Wh") if values else (3600.0, "Wh")
 
 
-def ratio_width(results: Results) -> str:
-    """Give the widest factor of any ratio to the best, or nothing if there is no ratio."""
-    widths = [
-        e.times_best.high / e.times_best.value
-        for e in results.entries
-        if e.times_best is not None and e.times_best.available and not math.isclose(e.times_best.high, e.times_best.low)
-    ]
-    return format_number(max(widths), 2) if widths else ""
+def ratio_width(results: Results) -> float:
+    """Give the widest factor of any ratio to the best; 1 if there is no ratio."""
+    ratios = [e.times_best for e in results.entries if e.times_best is not None and e.times_best.available]
+    return max((times.high / times.value for times in ratios), default=1.0)
 
 
 def footprint_note(results: Results) -> str:
