@@ -17,7 +17,7 @@ JoulemarkError                       1
 │   └── CounterReset                     a counter ran backwards by more than a wrap explains
 ├── WorkloadFailed                   7   a model did not load, or its answers are no answers
 ├── OutputNotWritable                8   the results folder or the file cannot be written
-└── Regression                       9   `compare --fail-above`: the newer run costs more
+└── Regression                       9   `compare --fail-above`: a workload costs more, lost its figure, or is gone
 
 Interrupted by Ctrl-C: 130, as shells have it.
 """
@@ -158,6 +158,6 @@ class OutputNotWritable(JoulemarkError):
 
 
 class Regression(JoulemarkError):
-    """The newer run costs more than `compare --fail-above` allows."""
+    """A workload costs more than `compare --fail-above` allows, has lost its figure, or is gone."""
 
     exit_code = 9
