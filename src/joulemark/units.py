@@ -19,7 +19,6 @@ __all__ = [
     "format_duration",
     "format_number",
     "format_quantity",
-    "joules_to_kwh",
     "parse_energy",
     "scale_for",
 ]
@@ -58,11 +57,6 @@ _SCALES: Mapping[str, tuple[tuple[float, str], ...]] = MappingProxyType(
         "s": ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s")),
     }
 )
-
-
-def joules_to_kwh(energy_j: float) -> float:
-    """Give kilowatt-hours for joules."""
-    return energy_j / JOULES_PER_KWH
 
 
 def parse_energy(text: str) -> float:

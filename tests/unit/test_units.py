@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from joulemark.errors import BadQuantity
-from joulemark.units import format_duration, format_number, format_quantity, joules_to_kwh, parse_energy
+from joulemark.units import format_duration, format_number, format_quantity, parse_energy
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,6 @@ def test_an_unknown_unit_is_never_taken_for_a_known_one(text: str) -> None:
 
 def test_one_millijoule_is_not_a_thousand_watt_hours() -> None:
     assert parse_energy("1mJ") == 1e-3
-
-
-def test_kilowatt_hours() -> None:
-    assert joules_to_kwh(parse_energy("11.49kWh")) == pytest.approx(11.49)
 
 
 @pytest.mark.parametrize(
