@@ -10,19 +10,9 @@ import pytest
 from hypothesis import settings
 
 from joulemark.boundary import Component
-from joulemark.records import (
-    RUN_SCHEMA,
-    Accuracy,
-    DomainEnergy,
-    DomainRecord,
-    Machine,
-    Protocol,
-    Run,
-    SourceRecord,
-    Trial,
-    WindowRecord,
-    WorkloadRecord,
-)
+from joulemark.figures import Source
+from joulemark.readings import Accuracy, DomainEnergy, DomainRecord, Machine, WindowRecord
+from joulemark.records import RUN_SCHEMA, Protocol, Run, Trial, WorkloadRecord
 
 # A property's first example may be slow on a cold machine; the number of examples bounds the time instead.
 settings.register_profile("suite", deadline=None, max_examples=100)
@@ -57,7 +47,7 @@ def make_run(
     lost: str | None = None,
 ) -> Run:
     """Build a run over two domains: cpu takes the given energies, dram half as much."""
-    source = SourceRecord(name="test", citation="made for a test")
+    source = Source(name="test", citation="made for a test")
 
     def domain(name: str, components: tuple[str, ...]) -> DomainRecord:
         return DomainRecord(

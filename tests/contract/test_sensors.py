@@ -13,7 +13,7 @@ import pytest
 from joulemark.boundary import Component
 from joulemark.errors import SensorError, SensorUnavailable
 from joulemark.meter.accumulator import counter_step_uj
-from joulemark.records import Accuracy
+from joulemark.readings import Accuracy
 from joulemark.sensors import Domain, FakeDomain, FakeSensor, Fault, ReplaySensor, Sensor
 from joulemark.sensors.battery import BatterySensor
 from joulemark.sensors.hwmon import HwmonSensor

@@ -16,19 +16,9 @@ import pytest
 
 from joulemark.boundary import Component
 from joulemark.figures import Figure, ratio, total
-from joulemark.records import (
-    RUN_SCHEMA,
-    Accuracy,
-    DomainEnergy,
-    DomainRecord,
-    Machine,
-    Protocol,
-    Run,
-    Trial,
-    WindowRecord,
-    WorkloadRecord,
-)
-from joulemark.records.energy import energy_figure, energy_per_unit
+from joulemark.readings import Accuracy, DomainEnergy, DomainRecord, Machine, WindowRecord, energy_figure
+from joulemark.records import RUN_SCHEMA, Protocol, Run, Trial, WorkloadRecord
+from joulemark.records.energy import energy_per_unit
 
 RUNS = 1_000  # 0.7 % of standard error on a coverage of 95 %
 TOLERANCE = 0.02

@@ -14,7 +14,7 @@ from joulemark.boundary import Component
 from joulemark.errors import CounterReset, SensorError, SensorUnavailable
 from joulemark.meter import Meter, Window
 from joulemark.meter.accumulator import MAX_GAUGE_GAP_S, Accumulator, counter_step_uj
-from joulemark.records import Accuracy
+from joulemark.readings import Accuracy
 from joulemark.sensors import Domain, FakeSensor, ReplaySensor
 from tests.simulated import Clock
 

@@ -15,7 +15,8 @@ from joulemark.errors import SensorError, SensorUnavailable, UsageError
 from joulemark.figures import Kind, NotComparable, ratio
 from joulemark.meter import Meter, Window
 from joulemark.meter.meter import _sampling_interval_s
-from joulemark.records import Accuracy, load_measurement
+from joulemark.readings import Accuracy
+from joulemark.records import load_measurement
 from joulemark.sensors import Domain, FakeDomain, FakeSensor, Fault, ReplaySensor
 from tests.simulated import Clock
 

@@ -8,8 +8,11 @@ import pytest
 
 from joulemark.errors import DamagedRecord, NewerSchema, OutputNotWritable, RecordError
 from joulemark.figures import Kind
-from joulemark.records import DomainEnergy, energy_per_unit, load_run, load_runs, save
+from joulemark.readings import DomainEnergy
+from joulemark.records import energy_per_unit, load_run, load_runs, save
 from tests.conftest import MakeRun
+
+WINDOW: dict[str, object] = {"label": "load", "start_s": 0, "duration_s": 1, "energies": []}
 
 
 def test_a_record_comes_back_as_it_was(make_run: MakeRun, tmp_path: Path) -> None:
@@ -54,6 +57,9 @@ def test_a_newer_schema_says_how_to_upgrade(make_run: MakeRun, tmp_path: Path) -
         ({"trials": "none"}, r"Expected `array`, got `str` - at `\$\.trials`"),
         ({"status": "done"}, r"Invalid enum value 'done' - at `\$\.status`"),
         ({"surprise": 1}, "unknown field `surprise`"),
+        ({"machine": {"processor": "x"}}, r"missing required field `cpus` - at `\$\.machine`"),
+        ({"phases": {"load": WINDOW | {"surprise": 1}}}, r"unknown field `surprise` - at `\$\.phases\.load`"),
+        ({"phases": {"load": WINDOW | {"duration_s": -1}}}, r"duration_s is -1.*at `\$\.phases\[\.\.\.\]`"),
     ],
 )
 def test_a_wrong_field_is_named(make_run: MakeRun, tmp_path: Path, change: dict[str, object], message: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_another_machine_is_named(make_run: MakeRun) -> None:
     import msgspec
 
     run = make_run()
-    elsewhere = msgspec.structs.replace(run, machine=msgspec.structs.replace(run.machine, cpus=64))
+    elsewhere = msgspec.structs.replace(run, machine=dataclasses.replace(run.machine, cpus=64))
     (pair,) = pair_up([run], [elsewhere])
     assert pair.reason == "on another machine"
     assert len(collect([run, elsewhere]).machines()) == 2

@@ -7,6 +7,7 @@ time is up.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import secrets
@@ -25,11 +26,9 @@ from joulemark.errors import MissingExtra, OutputNotWritable, UsageError, Worklo
 from joulemark.figures import Figure
 from joulemark.meter import Meter
 from joulemark.meter.meter import software_versions
+from joulemark.readings import DomainRecord, Instrument, Machine
 from joulemark.records import (
     RUN_SCHEMA,
-    DomainRecord,
-    Instrument,
-    Machine,
     Protocol,
     QualityRecord,
     Run,
@@ -177,7 +176,10 @@ def _earlier(
             for what, same in (
                 ("workload (settings, inputs or weights)", run.workload == planned.record),
                 ("protocol", run.protocol == protocol),
-                ("machine", replace(run.machine, hostname=None) == replace(machine, hostname=None)),
+                (
+                    "machine",
+                    dataclasses.replace(run.machine, hostname=None) == dataclasses.replace(machine, hostname=None),
+                ),
                 ("set of sensors", run.domains == domains),
             )
             if not same
@@ -189,6 +191,10 @@ def _earlier(
             )
         found[planned.record.key] = run
     return found
+
+
+def _anonymous(machine: Machine) -> Machine:
+    return dataclasses.replace(machine, hostname=None)
 
 
 def _protocol(suite: Suite, position: int) -> Protocol:

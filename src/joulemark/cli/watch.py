@@ -27,7 +27,7 @@ def watch(
     from rich.live import Live
 
     from joulemark.meter import Meter
-    from joulemark.records import power_figure
+    from joulemark.readings import power_figure
     from joulemark.reports.data import figure_data
     from joulemark.reports.terminal import watch_view
 

@@ -20,17 +20,18 @@ from joulemark.boundary import Component
 from joulemark.errors import SensorError, SensorUnavailable, UsageError
 from joulemark.figures import Figure
 from joulemark.meter.accumulator import Accumulator, Mark
-from joulemark.records.energy import domain_figure, energy_figure, power_figure
-from joulemark.records.schema import (
-    MEASUREMENT_SCHEMA,
+from joulemark.readings import (
     DomainEnergy,
     DomainRecord,
     Instrument,
     Machine,
-    Measurement,
     Refusal,
     WindowRecord,
+    domain_figure,
+    energy_figure,
+    power_figure,
 )
+from joulemark.records.schema import MEASUREMENT_SCHEMA, Measurement
 from joulemark.sensors import Sensor, describe_machine, discover
 from joulemark.sensors.seam import Domain
 from joulemark.units import format_duration

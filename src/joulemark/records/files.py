@@ -142,9 +142,25 @@ def _load(path: Path, kind: type[_T], schema: str) -> _T:
         ) from error
     _check_schema(path, found, schema)
     try:
-        return msgspec.json.decode(data, type=kind)
+        record = msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as error:
         raise DamagedRecord(f"{path} does not fit the schema {schema}: {error}.") from error
+    if unknown := _unknown(msgspec.json.decode(data), msgspec.to_builtins(record)):
+        raise DamagedRecord(f"{path} does not fit the schema {schema}: Object contains unknown field {unknown}.")
+    return record
+
+
+def _unknown(found: object, understood: object, place: str = "$") -> str:
+    """Name the first field of a file that its record has no place for; dataclasses pass them over when decoded."""
+    if isinstance(found, dict) and isinstance(understood, dict):
+        if more := sorted(found.keys() - understood.keys()):
+            return f"`{more[0]}` - at `{place}`"
+        pairs = [(found[name], understood[name], f"{place}.{name}") for name in found]
+    elif isinstance(found, list) and isinstance(understood, list):
+        pairs = [(f, u, f"{place}[{i}]") for i, (f, u) in enumerate(zip(found, understood, strict=True))]
+    else:
+        return ""
+    return next(filter(None, (_unknown(*pair) for pair in pairs)), "")
 
 
 def _check_schema(path: Path, found: str, wanted: str) -> None:

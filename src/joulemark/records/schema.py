@@ -12,26 +12,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from joulemark.boundary import Component
+from joulemark.readings import DomainRecord, Instrument, Machine, Refusal, WindowRecord
 
 __all__ = [
     "MEASUREMENT_SCHEMA",
     "RUN_SCHEMA",
-    "Accuracy",
-    "DomainEnergy",
-    "DomainRecord",
-    "Instrument",
-    "Machine",
     "Measurement",
     "Protocol",
     "QualityRecord",
-    "Refusal",
     "Run",
-    "SourceRecord",
     "Status",
     "Trial",
     "WeightFile",
-    "WindowRecord",
     "WorkloadRecord",
 ]
 
@@ -39,7 +31,6 @@ RUN_SCHEMA: Final = "joulemark/run/1"
 MEASUREMENT_SCHEMA: Final = "joulemark/measurement/1"
 
 Status = Literal["running", "complete", "interrupted", "failed"]
-Joules = Annotated[float, Meta(description="joules")]
 Seconds = Annotated[float, Meta(ge=0, description="seconds of monotonic time")]
 Relative = Annotated[float, Meta(ge=0, description="standard uncertainty, as a fraction of the value")]
 Count = Annotated[int, Meta(ge=0)]
@@ -48,88 +39,6 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all records: immutable, and strict about what a file may hold."""
-
-
-class SourceRecord(_Record, frozen=True):
-    """Where an input comes from: name, citation with edition or year, licence."""
-
-    name: str
-    citation: str
-    licence: str = ""
-
-
-class Accuracy(_Record, frozen=True):
-    """What is known of a domain's errors.
-
-    Attributes:
-        gain: relative error that all readings of this sensor or model share.
-        mix: further relative error that the trials of one workload share, but two workloads do not (an instruction
-            mix that a load model cannot see); 0 for sensors that measure.
-        period_s: time between updates of the reading; a window's edges are unsure by a part of it.
-        resolution_j: smallest step of the reading.
-        sources: where these numbers come from.
-    """
-
-    gain: Relative
-    mix: Relative = 0.0
-    period_s: Seconds = 0.0
-    resolution_j: Annotated[float, Meta(ge=0)] = 0.0
-    sources: tuple[SourceRecord, ...] = ()
-
-
-class DomainRecord(_Record, frozen=True):
-    """One thing that a sensor sees, as it was used.
-
-    Attributes:
-        name: ``cpu-0``, ``dram-0``, ``gpu-0`` ...
-        components: what it covers, see `joulemark.boundary.Component`.
-        sensor: the sensor's name and version or driver.
-        kind: ``measured`` or ``modelled``.
-        counted: whether it enters totals (a parent or a child of a counted domain does not).
-        parent: the domain that contains it.
-        parameters: of a model, with units in the names (``max_w``).
-    """
-
-    name: str
-    components: tuple[Component, ...]
-    sensor: str
-    kind: Literal["measured", "modelled", "assumed"]
-    accuracy: Accuracy
-    counted: bool = True
-    parent: str | None = None
-    parameters: dict[str, float | str] = {}
-
-
-class Refusal(_Record, frozen=True):
-    """A sensor that was looked for and not used, and why; `remedy` is a command that would change that."""
-
-    sensor: str
-    reason: str
-    remedy: str = ""
-
-
-class DomainEnergy(_Record, frozen=True):
-    """Energy of one domain in a window, or the reason why there is none. Never zero for a failure."""
-
-    domain: str
-    energy_j: Joules | None = None
-    unavailable: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.energy_j is None) == (self.unavailable is None):
-            raise ValueError(f"domain {self.domain!r} needs either energy_j or the reason why it is unavailable")
-
-
-class WindowRecord(_Record, frozen=True):
-    """A stretch of monotonic time and the energy of each domain in it.
-
-    `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters.
-    """
-
-    label: str
-    start_s: float
-    duration_s: Seconds
-    energies: tuple[DomainEnergy, ...]
 
 
 class Trial(_Record, frozen=True):
@@ -152,22 +61,6 @@ class Trial(_Record, frozen=True):
     tokens_in: Count | None = None
     tokens_out: Count | None = None
     cpu_s: Seconds | None = None
-
-
-class Machine(_Record, frozen=True):
-    """Hardware and system, without anything that names its owner.
-
-    `hostname` is None unless it was asked for with ``--identify``.
-    """
-
-    processor: str
-    cpus: Count
-    memory_bytes: Count
-    system: str
-    virtual: bool
-    gpus: tuple[str, ...] = ()
-    gpu_driver: str = ""
-    hostname: str | None = None
 
 
 class WeightFile(_Record, frozen=True):
@@ -246,13 +139,6 @@ class QualityRecord(_Record, frozen=True):
     metric: str
     value: float
     n: Count
-
-
-class Instrument(_Record, frozen=True):
-    """What measuring itself cost: readings of the sensors and CPU time they took, in the whole run."""
-
-    readings: Count
-    cpu_s: Seconds
 
 
 class Run(_Record, frozen=True):

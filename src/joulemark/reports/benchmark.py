@@ -11,7 +11,8 @@ from joulemark.errors import UsageError
 from joulemark.figures import Figure, Kind, ratio
 from joulemark.footprint import Equivalent, Footprint, Place, Spread
 from joulemark.footprint.equivalents import LATEST
-from joulemark.records import Machine, Run, energies_per_trial, energy_per_unit, phase_energy, power_figure
+from joulemark.readings import Machine, power_figure
+from joulemark.records import Run, energies_per_trial, energy_per_unit, phase_energy
 from joulemark.reports.data import Document, FigureData, figure_data
 from joulemark.stats import Verdict, judge, summarise
 

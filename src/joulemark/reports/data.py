@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from joulemark.figures import Figure
-from joulemark.records.schema import DomainRecord, Machine, Refusal
+from joulemark.readings import DomainRecord, Machine, Refusal
 
 __all__ = ["DoctorReport", "Document", "FigureData", "MeasureReport", "PartData", "figure_data"]
 

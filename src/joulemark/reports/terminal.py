@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulemark.figures import Figure
-from joulemark.records.schema import DomainRecord, Machine
+from joulemark.readings import DomainRecord, Machine
 from joulemark.reports.benchmark import PER, Entry, Results
 from joulemark.reports.comparison import CompareReport
 from joulemark.reports.data import DoctorReport, FigureData, MeasureReport

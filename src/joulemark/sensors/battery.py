@@ -9,12 +9,13 @@ from pathlib import Path
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy, SourceRecord
+from joulemark.figures import Source
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = ["BatterySensor"]
 
-_SOURCE = SourceRecord(
+_SOURCE = Source(
     name="Linux kernel, Documentation/ABI/testing/sysfs-class-power",
     citation="power_now in µW, else current_now in µA times voltage_now in µV; the width of ±10 % and updates every "
     "second (the ACPI driver's cache_time) are assumptions of ours: firmware differs, and states neither",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from joulemark.boundary import Component
 from joulemark.errors import JoulemarkError, PermissionDenied
-from joulemark.records.schema import Refusal
+from joulemark.readings import Refusal
 from joulemark.sensors.seam import Domain, Sensor
 
 __all__ = ["Discovery", "Places", "discover"]

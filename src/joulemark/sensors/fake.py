@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from joulemark.errors import SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = ["FakeDomain", "FakeSensor", "Fault"]

@@ -13,14 +13,15 @@ from typing import Literal
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy, SourceRecord
+from joulemark.figures import Source
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = ["HwmonSensor"]
 
 
-def _kernel(document: str, says: str) -> SourceRecord:
-    return SourceRecord(name=f"Linux kernel, {document}", citation=says)
+def _kernel(document: str, says: str) -> Source:
+    return Source(name=f"Linux kernel, {document}", citation=says)
 
 
 _RAPL_BY_HWMON = _kernel(
@@ -41,11 +42,11 @@ _ACPI = _kernel(
     "µW, averaged over the interval that the meter states; the width is what its firmware states, at least ±5 % and "
     "±10 % where it states nothing (assumptions of ours)",
 )
-_GRACE = SourceRecord(
+_GRACE = Source(
     name="NVIDIA Grace Performance Tuning Guide, Power Telemetry",
     citation="socket with its memory and regulator losses; the module with GPU and HBM besides; averages of 50 ms",
 )
-_INA3221 = SourceRecord(
+_INA3221 = Source(
     name="INA3221 data sheet",
     citation="Texas Instruments SBOS576: gain error at most 0.25 %, offset at most 80 µV (1.6 % at 1 A over 5 mΩ); "
     "with a shunt of 1 %, which is an assumption of ours, ±3 %",
@@ -216,7 +217,7 @@ def _power_meter(chips: Sequence[Path]) -> Iterator[_Channel]:
         yield _Channel(domain, (file,))
 
 
-def _stated_accuracy(chip: Path, source: SourceRecord) -> Accuracy:
+def _stated_accuracy(chip: Path, source: Source) -> Accuracy:
     """Read what the firmware states: ``power1_accuracy`` such as 95.0%, and the interval in milliseconds."""
     stated = re.fullmatch(r"(\d+(?:\.\d+)?)%", _text(chip / "power1_accuracy"))
     width = 1 - float(stated[1]) / 100 if stated and float(stated[1]) > 0 else 0.10
@@ -297,7 +298,7 @@ def _domain(
     )
 
 
-def _accuracy(width: float, period_s: float, source: SourceRecord, *, resolution_j: float = 0.0) -> Accuracy:
+def _accuracy(width: float, period_s: float, source: Source, *, resolution_j: float = 0.0) -> Accuracy:
     """Turn a 95 % width, relative, into a standard uncertainty."""
     return Accuracy(gain=width / 1.96, period_s=period_s, resolution_j=resolution_j, sources=(source,))
 

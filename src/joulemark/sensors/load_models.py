@@ -15,7 +15,8 @@ from pathlib import Path
 
 from joulemark.boundary import Component
 from joulemark.errors import SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy, SourceRecord
+from joulemark.figures import Source
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
     "processor_family",
 ]
 
-CCF = SourceRecord(
+CCF = Source(
     name="Cloud Carbon Footprint coefficients",
     citation="cloud-carbon-footprint, packages/aws/src/domain/AwsFootprintEstimationConstants.ts: watts a vCPU at 0 % "
     "and 100 % load, from SPECpower_ssj2008 by processor family; whole server without memory",
@@ -215,12 +216,12 @@ class CpuLoadModel:
 DRAM_LOW_W_PER_GB = 42 / 1149
 DRAM_HIGH_W_PER_GB = 0.392
 _DRAM_SOURCES = (
-    SourceRecord(
+    Source(
         name="Cloud Carbon Footprint coefficients",
         citation="memory: 0.000392 kWh a GB-hour",
         licence="Apache-2.0",
     ),
-    SourceRecord(name="CodeCarbon 3", citation="5 W a memory module: 42 to 160 W for 1,149 GB", licence="MIT"),
+    Source(name="CodeCarbon 3", citation="5 W a memory module: 42 to 160 W for 1,149 GB", licence="MIT"),
 )
 
 

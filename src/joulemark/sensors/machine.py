@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from joulemark.errors import SensorUnavailable
-from joulemark.records.schema import Machine
+from joulemark.readings import Machine
 from joulemark.sensors.load_models import cpu_facts, memory_bytes
 
 __all__ = ["describe_machine"]

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy, SourceRecord
+from joulemark.figures import Source
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = ["NvmlSensor"]
 
-_YANG = SourceRecord(
+_YANG = Source(
     name="Part-time power measurements",
     citation="Yang, Adámek, Armour, SC'24, doi:10.1109/SC41406.2024.00028 (arXiv:2312.02741): steady-state error "
     "proportional, about ±5 %, different from board to board; readings updated every 20 to 100 ms",

@@ -11,19 +11,20 @@ from typing import Literal
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
-from joulemark.records.schema import Accuracy, SourceRecord
+from joulemark.figures import Source
+from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
 
 __all__ = ["RaplSensor"]
 
 REMEDY = "sudo chmod -R a+r /sys/class/powercap/intel-rapl:*  # until the next boot"
 
-_KHAN = SourceRecord(
+_KHAN = Source(
     name="RAPL in Action",
     citation="Khan et al., ACM TOMPECS 3(2):9 (2018), doi:10.1145/3177754: high correlation with wall power; "
     "the width of ±5 % is an assumption of ours, no board-level figure is published",
 )
-_DESROCHERS = SourceRecord(
+_DESROCHERS = Source(
     name="A validation of DRAM RAPL power measurements",
     citation="Desrochers, Paradis, Weaver, MEMSYS 2016, doi:10.1145/2989081.2989088: right trend, constant offset "
     "that differs between systems; the width of ±20 % is an assumption of ours",

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from joulemark.boundary import Component
 from joulemark.errors import SensorError
-from joulemark.records.schema import Accuracy
+from joulemark.readings import Accuracy
 
 __all__ = ["Domain", "Sensor"]
 
@@ -25,7 +25,11 @@ class Domain:
             ``gauge``: it gives microwatts.
         accuracy: what is known of its errors.
         wrap_uj: a counter that has shown `wrap_uj` starts again at 0; None if it does not wrap.
-        max_power_w: no more than this can flow, so that a window that may have wrapped twice is recognised.
+        max_power_w: no more than this can flow: a window that may have wrapped twice and a reading that nothing can
+            draw are recognised by it.
+        window_s: of a gauge: each of its readings is the mean over this time; None if over its whole update period.
+            Where it is shorter than the period, the gauge looks away in between.
+        visible: whether programs of this process may use the device (``CUDA_VISIBLE_DEVICES`` and its like).
         parent: the domain that contains this one.
         container: a sum over other domains (psys, wall): shown, never added to what it contains.
         parameters: of a model, with units in their names.
@@ -38,6 +42,8 @@ class Domain:
     accuracy: Accuracy
     wrap_uj: int | None = None
     max_power_w: float = 1000.0
+    window_s: float | None = None
+    visible: bool = True
     parent: str | None = None
     container: bool = False
     parameters: Mapping[str, float | str] = field(default_factory=dict)

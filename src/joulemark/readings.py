@@ -1,0 +1,253 @@
+"""What sensors saw, and the figures that follow from it.
+
+These types go into files as they are (`joulemark.records`), and live windows hold them too: both become figures in the
+same functions, so that they cannot disagree. They need no dependency, because the meter runs inside other people's
+programs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from joulemark.boundary import Boundary, Component
+from joulemark.figures import Error, Figure, Kind, Part, Source, total
+
+__all__ = [
+    "Accuracy",
+    "DomainEnergy",
+    "DomainRecord",
+    "Instrument",
+    "Machine",
+    "Refusal",
+    "WindowRecord",
+    "domain_figure",
+    "energy_figure",
+    "gain_source",
+    "mix_source",
+    "power_figure",
+    "window_errors",
+]
+
+
+def _refuse_negative(record: object, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and not value >= 0:
+            raise ValueError(f"{name} is {value}; it cannot be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """What is known of a domain's errors; relative ones are standard uncertainties as fractions of the value.
+
+    Attributes:
+        gain: relative error that all readings of this sensor or model share.
+        mix: further relative error that the windows of one workload share, but two workloads do not (an instruction
+            mix that a load model cannot see, power that a gauge looks away from); 0 for most sensors that measure.
+        period_s: time between updates of the reading; a window's edges are unsure by a part of it.
+        resolution_j: smallest step of the reading.
+        sources: where these numbers come from.
+    """
+
+    gain: float
+    mix: float = 0.0
+    period_s: float = 0.0
+    resolution_j: float = 0.0
+    sources: tuple[Source, ...] = ()
+
+    def __post_init__(self) -> None:
+        _refuse_negative(self, "gain", "mix", "period_s", "resolution_j")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainRecord:
+    """One thing that a sensor sees, as it was used.
+
+    Attributes:
+        name: ``cpu-0``, ``dram-0``, ``gpu-0`` ...
+        components: what it covers, see `joulemark.boundary.Component`.
+        sensor: the sensor's name and version or driver.
+        kind: ``measured`` or ``modelled``.
+        counted: whether it enters totals (a parent or a child of a counted domain does not).
+        parent: the domain that contains it.
+        parameters: of a model, with units in the names (``max_w``).
+    """
+
+    name: str
+    components: tuple[Component, ...]
+    sensor: str
+    kind: Literal["measured", "modelled", "assumed"]
+    accuracy: Accuracy
+    counted: bool = True
+    parent: str | None = None
+    parameters: dict[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A sensor that was looked for and not used, and why; `remedy` is a command that would change that."""
+
+    sensor: str
+    reason: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainEnergy:
+    """Energy of one domain in a window, or the reason why there is none. Never zero for a failure.
+
+    Attributes:
+        domain: its name.
+        energy_j: joules.
+        unavailable: why there is none.
+        edges_j: standard uncertainty from where the window's edges lie between two updates of the sensor, in joules;
+            None where only the sensor's update period is known.
+        sampling_j: standard uncertainty from what a gauge did not show between its updates, in joules.
+    """
+
+    domain: str
+    energy_j: float | None = None
+    unavailable: str | None = None
+    edges_j: float | None = None
+    sampling_j: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.energy_j is None) == (self.unavailable is None):
+            raise ValueError(f"domain {self.domain!r} needs either energy_j or the reason why it is unavailable")
+        _refuse_negative(self, "edges_j", "sampling_j")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRecord:
+    """A stretch of monotonic time, in seconds, and the energy of each domain in it.
+
+    `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters.
+    """
+
+    label: str
+    start_s: float
+    duration_s: float
+    energies: tuple[DomainEnergy, ...]
+
+    def __post_init__(self) -> None:
+        _refuse_negative(self, "duration_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Hardware and system, without anything that names its owner.
+
+    `hostname` is None unless it was asked for with ``--identify``.
+    """
+
+    processor: str
+    cpus: int
+    memory_bytes: int
+    system: str
+    virtual: bool
+    gpus: tuple[str, ...] = ()
+    gpu_driver: str = ""
+    hostname: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """What measuring itself cost: readings of the sensors and CPU time they took, in seconds."""
+
+    readings: int
+    cpu_s: float
+
+
+def domain_figure(
+    window: WindowRecord, domain: DomainRecord, *, session: str, workload: str, phases: tuple[str, ...] = ()
+) -> Figure:
+    """Give the energy of one domain in a window, in joules.
+
+    Its errors, as standard uncertainties:
+
+    - *gain*, shared by all readings of the sensor: within a session for a sensor that measures (each board has its
+      own), wherever a model has the same parameters (its coefficients err in the same way);
+    - *mix*, shared by the windows of one workload;
+    - *edges* and *sampling*, this window's own (see `window_errors`).
+
+    Args:
+        window: where the reading is.
+        domain: what is asked for.
+        session: scope within which a sensor's gain error is shared.
+        workload: scope within which a model's mix error is shared.
+        phases: the phases that the window covers, for the boundary.
+    """
+    boundary = Boundary.of(domain.components, phases=phases)
+    reading = next((e for e in window.energies if e.domain == domain.name), None)
+    if reading is None or reading.energy_j is None:
+        reason = "not read in this window" if reading is None else str(reading.unavailable)
+        return Figure.unavailable("J", boundary, [Part(domain.name, math.nan, Kind.UNAVAILABLE, reason)])
+    energy_j = reading.energy_j
+    errors = (
+        Error(gain_source(domain, session), domain.accuracy.gain * energy_j),
+        Error(mix_source(domain, workload), domain.accuracy.mix * energy_j),
+        *window_errors(window, domain, reading, session),
+    )
+    return Figure(
+        value=energy_j,
+        unit="J",
+        boundary=boundary,
+        errors=tuple(error for error in errors if error.size > 0),
+        parts=(Part(domain.name, energy_j, Kind(domain.kind)),),
+        sources=domain.accuracy.sources,
+    )
+
+
+def window_errors(window: WindowRecord, domain: DomainRecord, reading: DomainEnergy, session: str) -> Iterator[Error]:
+    """Give the errors that are this window's own, in joules.
+
+    Where the record does not hold the uncertainty of the edges: a reading is as old as a part of its update period T,
+    uniformly. Its mean cancels between both edges, its variance P^2 T^2 / 12 counts twice, so u = P T / sqrt(6);
+    likewise resolution / sqrt(6) (JCGM 100:2008, 4.3.7).
+    """
+    accuracy = domain.accuracy
+    edges_j = reading.edges_j
+    if edges_j is None:
+        power_w = (reading.energy_j or 0.0) / window.duration_s if window.duration_s > 0 else 0.0
+        edges_j = power_w * accuracy.period_s / math.sqrt(6)
+    where = f"{domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})"
+    yield Error(f"edges of {where}", math.hypot(edges_j, accuracy.resolution_j / math.sqrt(6)))
+    yield Error(f"sampling of {where}", reading.sampling_j)
+
+
+def gain_source(domain: DomainRecord, session: str) -> str:
+    """Name the gain error: who names the same one errs by the same factor."""
+    if domain.kind == "measured":
+        scope = session
+    else:
+        scope = ", ".join(f"{name} {value}" for name, value in sorted(domain.parameters.items()))
+    return f"gain of {domain.sensor}:{domain.name} ({scope})"
+
+
+def mix_source(domain: DomainRecord, workload: str) -> str:
+    """Name the mix error: the windows of one workload share it."""
+    return f"mix of {domain.sensor}:{domain.name} ({workload})"
+
+
+def energy_figure(
+    window: WindowRecord,
+    domains: Sequence[DomainRecord],
+    *,
+    session: str,
+    workload: str,
+    phases: tuple[str, ...] = (),
+) -> Figure:
+    """Give the energy of a window over all counted domains, in joules."""
+    counted = [d for d in domains if d.counted]
+    if not counted:
+        none = Part("all", math.nan, Kind.UNAVAILABLE, "no sensor and no model covers this machine")
+        return Figure.unavailable("J", Boundary.of((), phases=phases), [none])
+    return total(domain_figure(window, d, session=session, workload=workload, phases=phases) for d in counted)
+
+
+def power_figure(energy: Figure, duration_s: float) -> Figure:
+    """Give the mean power of an energy over a duration, in watts."""
+    return replace(energy / duration_s, unit="W")
