@@ -35,6 +35,8 @@ _TITLES = {
     Component.NETWORK: "network",
 }
 
+_WHOSE = {"machine": "the whole machine", "process": "one process tree", "cgroup": "one control group"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
@@ -44,6 +46,8 @@ class Boundary:
         components: the parts whose energy is in the figure.
         devices: ``active``: only the devices that worked; ``all``: every device of the machine.
         idle: ``gross``: with what the machine draws anyway; ``net``: without it.
+        attribution: whose energy it is: ``machine``: of everything that ran on it; ``process``, ``cgroup``: the part of
+            a process and its children, or of a control group (`joulemark.meter.attribution`).
         phases: the phases counted, such as ``("query",)``; empty for a plain window.
         embodied: whether the making of the hardware is in it.
     """
@@ -51,6 +55,7 @@ class Boundary:
     components: frozenset[Component]
     devices: Literal["active", "all"] = "all"
     idle: Literal["gross", "net"] = "gross"
+    attribution: Literal["machine", "process", "cgroup"] = "machine"
     phases: tuple[str, ...] = ()
     embodied: bool = False
 
@@ -63,7 +68,7 @@ class Boundary:
         """Give the boundary of a sum: the components of both.
 
         Raises:
-            ValueError: if devices, idle policy, phases or embodied differ, for then a sum has no boundary.
+            ValueError: if devices, idle policy, attribution, phases or embodied differ, for then a sum has no boundary.
         """
         if replace(self, components=other.components) != other:
             raise ValueError(f"no common boundary: {'; '.join(self.differences(other))}")
@@ -81,6 +86,11 @@ class Boundary:
             found.append(f"devices: {self.devices} against {other.devices}: count the same devices in both")
         if self.idle != other.idle:
             found.append(f"idle: {self.idle} against {other.idle}: subtract the idle power from the gross one")
+        if self.attribution != other.attribution:
+            found.append(
+                f"energy of {_WHOSE[self.attribution]} against energy of {_WHOSE[other.attribution]}: "
+                "attribute both in the same way"
+            )
         if self.phases != other.phases:
             found.append(f"phases: {self.phases or 'all'} against {other.phases or 'all'}: count the same phases")
         if self.embodied != other.embodied:
@@ -92,6 +102,8 @@ class Boundary:
         parts = [", ".join(names) if names else "nothing"]
         parts.append("all devices" if self.devices == "all" else "working devices only")
         parts.append("idle included" if self.idle == "gross" else "net of idle")
+        if self.attribution != "machine":
+            parts.append(f"the part of {_WHOSE[self.attribution]}")
         if self.phases:
             parts.append(f"{' + '.join(self.phases)} phase{'s' if len(self.phases) > 1 else ''}")
         if self.embodied:

@@ -14,7 +14,8 @@ JoulemarkError                       1
 ├── SensorError                      6   a sensor cannot be read
 │   ├── SensorUnavailable                not there, or gone
 │   ├── PermissionDenied                 there, but not for this user
-│   └── CounterReset                     a counter ran backwards by more than a wrap explains
+│   ├── CounterReset                     a counter ran backwards by more than a wrap explains
+│   └── AbsurdReading                    more than the device can draw
 ├── WorkloadFailed                   7   a model did not load, or its answers are no answers
 ├── OutputNotWritable                8   the results folder or the file cannot be written
 └── Regression                       9   `compare --fail-above`: a workload costs more, lost its figure, or is gone
@@ -28,6 +29,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AbsurdReading",
     "BadQuantity",
     "CounterReset",
     "DamagedRecord",
@@ -143,6 +145,10 @@ class PermissionDenied(SensorError):
 
 class CounterReset(SensorError):
     """A counter ran backwards by more than a wrap explains."""
+
+
+class AbsurdReading(SensorError):
+    """A sensor shows more than its device can draw, or less than nothing."""
 
 
 class WorkloadFailed(JoulemarkError):

@@ -15,6 +15,7 @@ __all__ = ["FakeNvml", "fake_nvml", "nvml_library"]
 
 SOURCE = Path(__file__).with_name("nvml.c")
 SONAME = "libnvidia-ml.so.1"
+OPTIONAL = {"GAUGE_S", "CHIP", "NAME", "LIMIT_W", "MEMORY_W", "MODULE_W", "PROCESSES"}
 
 
 @pytest.fixture(scope="session")
@@ -37,17 +38,25 @@ class FakeNvml:
         self._monkeypatch = monkeypatch
 
     def install(
-        self, *powers_w: float, faults: str = "", swing_w: float = 0.0, period_s: float = 1.0, now_s: float = 0.0
+        self,
+        *powers_w: float,
+        faults: str = "",
+        swing_w: float = 0.0,
+        period_s: float = 1.0,
+        now_s: float = 0.0,
+        **settings: str,
     ) -> None:
-        """Put in GPUs of these powers, with the faults that ``nvml.c`` lists."""
-        settings = {
-            "POWER_W": ",".join(str(power_w) for power_w in powers_w),
-            "FAULTS": faults,
-            "SWING_W": str(swing_w),
-            "PERIOD_S": str(period_s),
+        """Put in GPUs of these powers; ``nvml.c`` lists the faults and the further settings (``chip="9.0"``)."""
+        settings |= {
+            "power_w": ",".join(str(power_w) for power_w in powers_w),
+            "faults": faults,
+            "swing_w": str(swing_w),
+            "period_s": str(period_s),
         }
+        for name in OPTIONAL - {name.upper() for name in settings}:
+            self._monkeypatch.delenv(f"FAKE_NVML_{name}", raising=False)
         for name, value in settings.items():
-            self._monkeypatch.setenv(f"FAKE_NVML_{name}", value)
+            self._monkeypatch.setenv(f"FAKE_NVML_{name.upper()}", value)
         self.set_now(now_s)
 
     def set_now(self, now_s: float) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pynvml
 import pytest
 
-from joulemark.errors import PermissionDenied, SensorUnavailable
+from joulemark.boundary import Component
+from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
 from joulemark.meter import Meter
+from joulemark.sensors import Domain
 from joulemark.sensors.nvml import NvmlSensor
+from joulemark.sensors.seam import PartialSensor
 from tests.simulated import Clock, FakeNvml, fake_nvml, nvml_library
 
 __all__ = ["fake_nvml", "nvml_library"]
@@ -181,6 +186,7 @@ def test_a_closed_sensor_reads_as_errors(fake_nvml: FakeNvml) -> None:
 WATCH = """
 import json, time
 from joulemark.meter import Meter
+from joulemark.sensors import Domain
 from joulemark.sensors.nvml import NvmlSensor
 with Meter([NvmlSensor()]) as meter:
     with meter.measure() as window:
@@ -205,3 +211,317 @@ def test_a_process_of_its_own_finds_the_driver_by_name_and_measures_real_time(nv
     energy_j, duration_s = json.loads(done.stdout)
     # Each edge is at most one update of 100 ms off, and as much again is for a busy machine.
     assert energy_j == pytest.approx(300 * duration_s, abs=300 * 0.2)
+
+
+def only(sensor: NvmlSensor, name: str = "gpu-0") -> Domain:
+    return next(domain for domain in sensor.domains if domain.name == name)
+
+
+@pytest.mark.parametrize(
+    ("chip", "period_s", "window_s", "architecture"),
+    [
+        ("6.0", 0.02, 0.01, "Pascal"),
+        ("7.0", 0.02, 0.01, "Volta"),
+        ("7.5", 0.1, 0.1, "Turing"),
+        ("8.0", 0.1, 0.025, "Ampere"),  # A100
+        ("8.6", 0.1, 0.1, "Ampere"),  # RTX 3090
+        ("9.0", 0.1, 0.025, "Hopper"),
+        ("10.0", 0.1, 0.025, "Blackwell"),  # not measured by anybody: as the worst of those that are
+    ],
+)
+def test_a_gauge_says_how_its_board_samples(
+    fake_nvml: FakeNvml, chip: str, period_s: float, window_s: float, architecture: str
+) -> None:
+    fake_nvml.install(300, faults="no-counter", chip=chip)
+    domain = only(NvmlSensor())
+
+    assert (domain.accuracy.period_s, domain.window_s) == (period_s, window_s)
+    assert domain.parameters["architecture"] == architecture
+    assert domain.parameters["reading"] == "field 186, instant"
+    looks_away = window_s < period_s
+    assert domain.accuracy.mix == pytest.approx(math.log(1 / 0.3) / 1.96 if looks_away else 0)
+    assert any("Assumption" in s.name for s in domain.accuracy.sources) == (architecture == "Blackwell")
+
+
+def test_a_grace_hopper_looks_away_most(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, faults="no-counter", chip="9.0", name="NVIDIA GH200 480GB")
+
+    assert only(NvmlSensor()).window_s == 0.020
+
+
+def test_a_counter_never_looks_away(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, chip="9.0")
+    domain = only(NvmlSensor())
+
+    assert domain.reading == "counter"
+    assert domain.parameters["reading"] == "energy counter"
+    assert (domain.accuracy.mix, domain.window_s) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("faults", "chip", "title", "window_s"),
+    [
+        ("no-counter", "9.0", "field 186, instant", 0.025),
+        ("no-counter no-instant", "9.0", "field 185, average", 1.0),
+        ("no-counter no-fields", "9.0", "nvmlDeviceGetPowerUsage", 1.0),
+        ("no-counter no-fields", "8.0", "nvmlDeviceGetPowerUsage", 0.025),  # GA100: of the moment
+        ("no-counter no-fields", "6.0", "nvmlDeviceGetPowerUsage", 0.01),
+        ("no-counter no-fields", "99.0", "nvmlDeviceGetPowerUsage", 0.025),  # unknown: taken for the worse
+    ],
+)
+def test_of_the_ways_to_read_power_the_one_that_lags_least_is_taken(
+    fake_nvml: FakeNvml, faults: str, chip: str, title: str, window_s: float
+) -> None:
+    fake_nvml.install(250, faults=faults, chip=chip)
+    sensor = NvmlSensor()
+
+    assert (only(sensor).parameters["reading"], only(sensor).window_s) == (title, window_s)
+    assert sensor.read(0) == {"gpu-0": 250_000_000}
+
+
+def test_a_part_time_gauge_shows_the_mean_of_its_window_and_not_of_its_period(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(200, swing_w=100, period_s=0.1, faults="no-counter", chip="8.0", gauge_s="0.1,0.025", now_s=5.03)
+    sensor = NvmlSensor()
+
+    # The last quarter of each turn, from 3/2 pi to 2 pi: locked to the sensor's grid, it is 64 W too low for ever.
+    expected_w = 200 - 100 * 2 / math.pi
+    assert sensor.read(0)["gpu-0"] == pytest.approx(expected_w * 1e6, rel=1e-4)
+    assert abs(expected_w / 200 - 1) < 1.96 * only(sensor).accuracy.mix
+
+
+def test_the_highest_power_is_known_from_the_limits(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, limit_w="350,450")
+    domain = only(NvmlSensor())
+
+    assert domain.max_power_w == 900
+    assert domain.parameters["power_limit_w"] == 350
+
+    fake_nvml.install(300)
+    assert "power_limit_w" not in only(NvmlSensor()).parameters
+
+
+def test_no_power_and_no_counter_is_an_error_and_never_zero(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, faults="no-counter no-power")
+    with pytest.raises(SensorUnavailable, match="Not Supported"):
+        NvmlSensor()
+
+    fake_nvml.install(300, 200, faults="no-counter no-fields zero=0")
+    readings = NvmlSensor().read(0)
+    assert "0 W" in str(readings["gpu-0"])
+    assert readings["gpu-1"] == 200_000_000
+
+
+def test_memory_is_a_part_of_its_gpu_and_the_module_contains_it(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(400, chip="9.0", name="NVIDIA GH200 480GB", memory_w="60", module_w="550")
+    sensor = NvmlSensor()
+
+    assert isinstance(sensor, PartialSensor)
+    assert [d.name for d in sensor.domains] == ["gpu-0", "gpu-0/memory", "gpu-module-0"]
+    memory, module = only(sensor, "gpu-0/memory"), only(sensor, "gpu-module-0")
+    assert (memory.parent, memory.container, memory.parameters["reading"]) == ("gpu-0", False, "field 185, average")
+    assert (module.parent, module.container) == (None, True)
+    assert Component.CPU in module.components
+    readings = sensor.read(0)
+    assert (readings["gpu-0/memory"], readings["gpu-module-0"]) == (60_000_000, 550_000_000)
+    assert {name: sensor.read_domain(name, 0) for name in readings} == readings
+
+
+def test_parts_can_be_left_out_so_that_nothing_has_to_be_sampled(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(400, memory_w="60")
+
+    assert [d.name for d in NvmlSensor(parts=False).domains] == ["gpu-0"]
+
+
+@pytest.mark.parametrize("settings", [{"faults": "same"}, {"memory_w": "401"}, {"module_w": "399"}])
+def test_a_driver_that_does_not_know_scopes_is_not_believed(fake_nvml: FakeNvml, settings: dict[str, str]) -> None:
+    fake_nvml.install(400, **settings)  # type: ignore[arg-type]
+
+    assert [d.name for d in NvmlSensor().domains] == ["gpu-0"]
+
+
+def test_counter_and_gauge_can_be_checked_by_each_other(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, 100, faults="lost=1@5")
+    sensor = NvmlSensor()
+    before = sensor.read(0)["gpu-0"]
+    fake_nvml.set_now(10)
+    after = sensor.read(0)["gpu-0"]
+
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert (after - before) / 10 == sensor.power_uw("gpu-0")
+    assert "lost" in str(sensor.power_uw("gpu-1"))
+    assert "no gpu-7" in str(sensor.power_uw("gpu-7"))
+
+
+def test_mig_instances_cannot_be_told_apart_and_the_domain_says_so(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, 300, faults="mig=1")
+    sensor = NvmlSensor()
+
+    assert only(sensor).parameters["mig"] == "disabled"
+    assert "whole board" in str(only(sensor, "gpu-1").parameters["mig"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "visible"),
+    [
+        (None, [True, True]),
+        ("1", [False, True]),
+        ("GPU-a0", [True, False]),
+        ("GPU-a", [False, False]),
+        ("MIG-b1000000-0000-4000-8000-000000000000", [False, True]),
+        ("MIG-GPU-a0000000-0000-4000-8000-000000000000/1/0", [True, False]),
+        ("MIG-bf000000-0000-4000-8000-000000000000", [False, False]),
+        ("", [False, False]),
+    ],
+)
+def test_a_gpu_that_programs_may_not_use_is_measured_and_marked(
+    fake_nvml: FakeNvml, chosen: str | None, visible: list[bool]
+) -> None:
+    fake_nvml.install(300, 300, memory_w="20")
+    sensor = NvmlSensor({} if chosen is None else {"CUDA_VISIBLE_DEVICES": chosen})
+
+    assert [only(sensor, name).visible for name in ("gpu-0", "gpu-1")] == visible
+    assert [only(sensor, f"{name}/memory").visible for name in ("gpu-0", "gpu-1")] == visible
+    assert not [reading for reading in sensor.read(0).values() if isinstance(reading, SensorError)]
+
+
+def test_indices_among_different_gpus_are_in_doubt_and_the_domains_say_so(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, 200)
+
+    assert "CUDA_DEVICE_ORDER" in str(only(NvmlSensor({"CUDA_VISIBLE_DEVICES": "0"})).parameters["visible"])
+    fake_nvml.install(300, 200, name="one model")
+    assert "visible" not in only(NvmlSensor({"CUDA_VISIBLE_DEVICES": "0"})).parameters
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A /proc of a process that is numbered as the machine numbers it."""
+    return numbered(tmp_path / "host", "pid:[4026531836]")
+
+
+def numbered(procfs: Path, namespace: str) -> Path:
+    (procfs / "self" / "ns").mkdir(parents=True)
+    (procfs / "self" / "ns" / "pid").symlink_to(namespace)
+    return procfs
+
+
+@pytest.mark.parametrize("faults", ["", "stale"])
+def test_a_process_has_the_share_of_the_utilisation_that_the_driver_saw(
+    fake_nvml: FakeNvml, host: Path, faults: str
+) -> None:
+    seen = "41:0:90@1 41:0:60@2 42:0:20@2 43:0:10@3 41:1:50@2"
+    fake_nvml.install(300, 300, 300, faults=faults, processes=seen, now_s=4)
+    sensor = NvmlSensor(procfs=host)
+
+    shares = sensor.shares({41, 43}, since_us=1_500_000)
+
+    assert shares["gpu-0"] == pytest.approx((60 + 10) / (60 + 20 + 10))
+    assert shares["gpu-1"] == 1
+    assert "no process work" in str(shares["gpu-2"])
+    assert sensor.shares({99}, since_us=0)["gpu-0"] == 0  # others worked, and they did not
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [("mig", "MIG"), ("no-shares", "Insufficient Permissions"), ("lost=0@1", "lost"), ("no-wait", "no process work")],
+)
+def test_where_the_driver_does_not_tell_a_share_is_an_error(
+    fake_nvml: FakeNvml, host: Path, faults: str, reason: str
+) -> None:
+    fake_nvml.install(300, faults=faults)
+    sensor = NvmlSensor(procfs=host)
+    fake_nvml.set_now(2)
+
+    share = sensor.shares({41}, since_us=0)["gpu-0"]
+
+    assert isinstance(share, SensorError)
+    assert reason in str(share)
+
+
+def test_in_a_container_with_process_numbers_of_its_own_nobody_has_a_share(fake_nvml: FakeNvml, tmp_path: Path) -> None:
+    fake_nvml.install(300, processes="41:0:90@1", now_s=2)
+
+    for procfs in (numbered(tmp_path / "inside", "pid:[4026532211]"), tmp_path / "none"):
+        assert "--pid=host" in str(NvmlSensor(procfs=procfs).shares({41}, since_us=0)["gpu-0"])
+
+
+def test_a_driver_that_does_not_match_its_library_is_named(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, faults="init=18")
+
+    with pytest.raises(SensorUnavailable, match="mismatch"):
+        NvmlSensor()
+
+
+def test_a_library_that_is_not_there_or_is_another_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(None))  # the C library: none of NVML's functions
+    with pytest.raises(SensorUnavailable, match="Function Not Found"):
+        NvmlSensor()
+
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    monkeypatch.setattr(pynvml, "CDLL", missing_library)
+    with pytest.raises(SensorUnavailable, match="Library Not Found"):
+        NvmlSensor()
+
+
+def missing_library(name: str) -> object:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+def test_all_gpus_lost_at_the_start_is_named_and_one_is_kept_as_its_error(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, faults="lost")
+    with pytest.raises(SensorUnavailable, match="lost"):
+        NvmlSensor()
+
+    fake_nvml.install(300, 200, faults="lost=0")
+    sensor = NvmlSensor()
+    assert "lost" in str(sensor.read(0)["gpu-0"])
+    assert isinstance(sensor.read(0)["gpu-1"], int)
+
+
+def test_a_counter_that_is_out_of_order_at_the_start_comes_back(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, 200, faults="busy=0@0-5")
+    sensor = NvmlSensor()
+    assert "Timeout" in str(sensor.read(0)["gpu-0"])
+
+    fake_nvml.set_now(6)
+
+    assert sensor.read(0)["gpu-0"] == 1_800_000_000
+
+
+def test_permission_that_is_withdrawn_is_an_error_of_that_domain(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, 200, faults="withdrawn=0@5")
+    sensor = NvmlSensor()
+    fake_nvml.set_now(6)
+
+    readings = sensor.read(0)
+
+    assert isinstance(readings["gpu-0"], PermissionDenied)
+    assert "/dev/nvidia" in readings["gpu-0"].remedy
+    assert isinstance(readings["gpu-1"], int)
+
+
+def test_a_slow_driver_slows_the_reading_and_spoils_nothing(fake_nvml: FakeNvml) -> None:
+    fake_nvml.install(300, faults="slow=20")
+    sensor = NvmlSensor(parts=False)
+
+    start_s = time.perf_counter()
+    assert isinstance(sensor.read(0)["gpu-0"], int)
+    assert time.perf_counter() - start_s >= 0.02
+
+
+def test_a_driver_that_hangs_holds_its_own_thread_and_no_other(fake_nvml: FakeNvml) -> None:
+    """The sensor cannot end a call of the driver; whoever reads it does so where waiting harms nobody."""
+    fake_nvml.install(300, faults="hang=0@5-6")
+    sensor = NvmlSensor(parts=False)
+    fake_nvml.set_now(5)
+    readings: list[int | SensorError] = []
+    reader = threading.Thread(target=lambda: readings.append(sensor.read(0)["gpu-0"]))
+
+    reader.start()
+    reader.join(0.1)
+    assert not readings  # and this thread went on meanwhile
+    fake_nvml.set_now(6)
+    reader.join(10)
+
+    assert readings == [1_800_000_000]

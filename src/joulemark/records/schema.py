@@ -180,6 +180,8 @@ class Measurement(_Record, frozen=True):
         label: what was measured, in the user's words.
         exit_code: of the command, where there was one.
         command: the command line, only with ``--identify`` (arguments can hold prompts and names).
+        node: tells the machine from others until its next boot, and names nobody (`joulemark.meter.ranks.node_id`).
+        local_rank: of the process among those of its job on that machine; None outside of a job.
     """
 
     schema: Literal["joulemark/measurement/1"]
@@ -195,3 +197,5 @@ class Measurement(_Record, frozen=True):
     instrument: Instrument | None = None
     exit_code: int | None = None
     command: tuple[str, ...] | None = None
+    node: Sha256 | None = None
+    local_rank: Count | None = None

@@ -10,7 +10,7 @@ from joulemark.boundary import Component
 from joulemark.errors import SensorError
 from joulemark.readings import Accuracy
 
-__all__ = ["Domain", "Sensor"]
+__all__ = ["Domain", "PartialSensor", "Sensor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +79,11 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give back what the sensor holds; harmless when called twice."""
+
+
+@runtime_checkable
+class PartialSensor(Sensor, Protocol):
+    """A sensor whose domains can be read one by one, each at its own time, which costs less where there are many."""
+
+    def read_domain(self, name: str, now_ns: int) -> int | SensorError:
+        """Read one domain, as `read` does."""

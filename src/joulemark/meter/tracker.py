@@ -1,0 +1,170 @@
+"""Trackers: when a sensor is read, and where what it shows goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from joulemark.errors import SensorError, SensorUnavailable
+from joulemark.meter.follow import Follower, Point, follower
+from joulemark.sensors.seam import Domain, PartialSensor, Sensor
+
+__all__ = ["NEVER_NS", "Sink", "Tracker", "patience_ns", "read_sensor"]
+
+NEVER_NS = 2**62
+HANGS_NS = 1_000_000_000
+"""A call of a sensor that takes longer than this, beyond its period, is not waited for."""
+CLOSELY_TICKS = 25
+"""Ticks after a window's edge that are all followed: what is around an edge says how sure it is."""
+ENDING_TICKS = 2
+"""Ticks that are still followed when the last window has been closed."""
+BURST_TICKS = 4
+BURST_EVERY_NS = 5_000_000_000
+"""Between edges a counter needs no reading; a few ticks are followed at times, to stay on their grid."""
+PATIENCE_NS = 1_000_000_000
+"""Longest time between two attempts to read a domain that fails."""
+
+
+class Sink(Protocol):
+    """Takes what a tracker finds."""
+
+    def point(self, domain: Domain, point: Point) -> None:
+        """Take a point of a domain's energy curve."""
+
+    def broke(self, domain: Domain, reason: SensorError) -> None:
+        """Take the reason of a break, before the first point after it."""
+
+    def failed(self, domain: Domain, error: SensorError | None) -> None:
+        """Take why a domain cannot be read from now on, or None when it can again."""
+
+
+class Tracker:
+    """Reads one sensor when its followers ask for it.
+
+    Args:
+        sensor: what is read.
+        domains: those of its domains that are followed.
+        sink: takes the points.
+        clock_ns: monotonic time in nanoseconds.
+
+    Attributes:
+        busy_since_ns: when the reading began that is going on; 0 if none is.
+    """
+
+    def __init__(
+        self, sensor: Sensor, domains: tuple[Domain, ...], sink: Sink, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.sensor = sensor
+        self.domains = domains
+        self.readings = 0
+        self.cost_ns = 0
+        self.busy_since_ns = 0
+        self._sink = sink
+        self._clock_ns = clock_ns
+        self._followers = {domain.name: follower(domain) for domain in domains}
+        self._errors: dict[str, SensorError | None] = dict.fromkeys(self._followers)
+        self._broke: dict[str, int] = dict.fromkeys(self._followers, 0)
+        self._failures: dict[str, int] = dict.fromkeys(self._followers, 0)
+        self._due_ns: dict[str, int] = dict.fromkeys(self._followers, NEVER_NS)
+        self._closely_until_ns: dict[str, int] = dict.fromkeys(self._followers, 0)
+        self._until_ns: dict[str, int] = dict.fromkeys(self._followers, 0)
+        self._closed_ns = 0
+        self._open = 0
+
+    def opened(self) -> None:
+        """Follow closely from now on: a window has been opened."""
+        self._open += 1
+        self._look_closely(CLOSELY_TICKS)
+
+    def closed(self) -> None:
+        """Follow closely for a while: a window has been closed."""
+        self._open = max(0, self._open - 1)
+        self._closed_ns = self._clock_ns()
+        self._look_closely(ENDING_TICKS)
+
+    def _look_closely(self, ticks: int) -> None:
+        now_ns = self._clock_ns()
+        for name, one in self._followers.items():
+            until_ns = now_ns + (ticks + 1) * one.period_ns
+            if self._open == 0:  # only what the edges still need
+                self._closely_until_ns[name] = until_ns
+            else:
+                self._closely_until_ns[name] = max(self._closely_until_ns[name], until_ns)
+            self._due_ns[name] = now_ns
+
+    def due_ns(self) -> int:
+        """When the sensor wants to be read next; `NEVER_NS` if it need not be."""
+        return min(self._due_ns.values(), default=NEVER_NS)
+
+    def read(self) -> None:
+        """Read what is due and pass on what it shows."""
+        began_ns = time.thread_time_ns()
+        before_ns = self.busy_since_ns = self._clock_ns()
+        due = [name for name, due_ns in self._due_ns.items() if due_ns <= before_ns]
+        if isinstance(self.sensor, PartialSensor):
+            for name in due:
+                before_ns = self._clock_ns()
+                readings = read_sensor(self.sensor, before_ns, (name,))
+                self._take(name, before_ns, self._clock_ns(), readings.get(name, NOT_TOLD))
+        else:
+            readings = read_sensor(self.sensor, before_ns, tuple(self._followers))
+            after_ns = self._clock_ns()
+            for name in self._followers:
+                self._take(name, before_ns, after_ns, readings.get(name, NOT_TOLD))
+        self.busy_since_ns = 0
+        self.readings += 1
+        self.cost_ns += time.thread_time_ns() - began_ns
+
+    def _take(self, name: str, before_ns: int, after_ns: int, reading: int | SensorError) -> None:
+        one = self._followers[name]
+        points = one.feed(before_ns, after_ns, reading)
+        for reason in one.reasons[self._broke[name] :]:
+            self._sink.broke(one.domain, reason)
+        self._broke[name] = len(one.reasons)
+        for point in points:
+            self._sink.point(one.domain, point)
+            self._until_ns[name] = point.time_ns
+        if one.error is not self._errors[name]:
+            self._errors[name] = one.error
+            self._sink.failed(one.domain, one.error)
+        self._failures[name] = 0 if one.error is None else self._failures[name] + 1
+        self._due_ns[name] = self._next_ns(name, one, after_ns)
+
+    def _complete(self, name: str, one: Follower, now_ns: int) -> bool:
+        """Whether the last window's end lies before a point, or none will come."""
+        return self._until_ns[name] > self._closed_ns or now_ns > self._closed_ns + patience_ns(one.domain)
+
+    def _next_ns(self, name: str, one: Follower, now_ns: int) -> int:
+        if self._open == 0 and now_ns > self._closely_until_ns[name] and self._complete(name, one, now_ns):
+            one.pause()
+            return NEVER_NS
+        if self._failures[name]:
+            wait_ns = max(one.period_ns, 20_000_000) << min(self._failures[name] - 1, 10)
+            return now_ns + min(PATIENCE_NS, wait_ns)
+        due_ns = one.due_ns()
+        if one.domain.reading == "gauge" or due_ns <= self._closely_until_ns[name]:
+            return max(due_ns, now_ns)
+        if now_ns > self._closely_until_ns[name] + BURST_EVERY_NS - 1:
+            self._closely_until_ns[name] = now_ns + BURST_TICKS * one.period_ns
+            return now_ns
+        return self._closely_until_ns[name] + BURST_EVERY_NS
+
+
+def patience_ns(domain: Domain) -> int:
+    """How long after a moment its energy may still be on the way, in nanoseconds."""
+    return round(6 * domain.accuracy.period_s * 1e9) + HANGS_NS
+
+
+NOT_TOLD = SensorUnavailable("the sensor left this domain out of its reading")
+
+
+def read_sensor(sensor: Sensor, now_ns: int, names: tuple[str, ...]) -> Mapping[str, int | SensorError]:
+    """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
+    try:
+        if isinstance(sensor, PartialSensor):
+            return {name: sensor.read_domain(name, now_ns) for name in names}
+        return sensor.read(now_ns)
+    except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and must not end the user's job
+        broken = SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
+        return dict.fromkeys(names, broken)
