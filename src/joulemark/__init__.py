@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from joulemark.boundary import Boundary, Component
     from joulemark.errors import JoulemarkError
     from joulemark.figures import Evidence, Figure, Kind, difference, ratio, total
-    from joulemark.meter.meter import Meter, Window
+    from joulemark.meter.meter import Meter
+    from joulemark.meter.window import Window
     from joulemark.records.schema import Run
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ _HOMES = {
     "Kind": "joulemark.figures",
     "Meter": "joulemark.meter.meter",
     "Run": "joulemark.records.schema",
-    "Window": "joulemark.meter.meter",
+    "Window": "joulemark.meter.window",
     "difference": "joulemark.figures",
     "load": "joulemark._api",
     "measure": "joulemark._api",

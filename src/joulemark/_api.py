@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from joulemark.meter.meter import Window
+    from joulemark.meter.window import Window
     from joulemark.records.schema import Run
 
 __all__ = ["load", "measure", "run_suite"]
@@ -22,9 +22,19 @@ def measure(label: str = "") -> Window:
     Returns:
         A window whose ``energy`` (joules, with interval, evidence and boundary) can be asked for once it is closed.
     """
-    from joulemark.meter import default_meter
+    import sys
 
-    return default_meter().measure(label)
+    launched = None
+    if "joulemark.meter.meter" not in sys.modules:
+        from joulemark.meter.launch import launch
+
+        try:
+            launched = launch({"places": [], "only": None, "urls": []})  # it looks for sensors while we load the rest
+        except OSError:
+            launched = None
+    from joulemark.meter.meter import default_meter
+
+    return default_meter(launched).measure(label)
 
 
 def load(path: str | Path) -> tuple[Run, ...]:

@@ -7,7 +7,8 @@ difference the common part cancels, and in their sum it adds up linearly instead
 
 The 95 % interval of an elementary figure is ``value * exp(±k u/value)`` for quantities that cannot be negative and
 ``value ± k u`` for signed ones. Both agree to first order; the first is exact for multiplicative (log-normal) errors,
-which is what a power model with an uncertain coefficient has, and never reaches below zero. A figure that was computed
+which is what a power model with an uncertain coefficient has, and never reaches below zero. Errors that add to a
+value instead (where the edges of a window lie) widen it by their own ``k u``, down to zero at most. A figure that was computed
 from others remembers its formula; where that is not near linear because an operand is wide, its interval comes from
 propagating the distributions (JCGM 101:2008) instead of the first-order law.
 """
@@ -82,11 +83,14 @@ class Error:
         source: name of what errs; figures that name the same source err together.
         size: standard uncertainty in the figure's unit, signed: the sign says which way the figure moves with it.
         dof: degrees of freedom; infinite for type B.
+        additive: whether it adds to the value, whatever that is (where a window's edges lie), instead of multiplying
+            it (a gain).
     """
 
     source: str
     size: float
     dof: float = math.inf
+    additive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +235,11 @@ class Figure:
         k = student_t_quantile((1 + COVERAGE) / 2, dof if math.isinf(dof) else max(1.0, math.floor(dof)))
         if self.signed or self.value <= 0:
             return self.value - k * u, self.value + k * u
-        factor = math.exp(min(k * u / self.value, 700.0))
-        return self.value / factor, self.value * factor
+        added = k * math.sqrt(math.fsum(e.size**2 for e in self.errors if e.additive))
+        times = k * math.sqrt(math.fsum(e.size**2 for e in self.errors if not e.additive))
+        factor = math.exp(min(times / self.value, 700.0))
+        down, up = self.value - self.value / factor, self.value * factor - self.value
+        return max(0.0, self.value - math.hypot(added, down)), self.value + math.hypot(added, up)
 
     def __add__(self, other: Figure) -> Figure:
         if not isinstance(other, Figure):
@@ -324,12 +331,17 @@ def _elementary(figure: Figure) -> Sequence[float]:
     value = figure.value
     if not figure.errors:
         return [value] * DRAWS
-    drawn = [[error.size * z for z in standard_draws(error.source, max(1.0, error.dof))] for error in figure.errors]
-    moved = _added(drawn)
-    if figure.signed or value <= 0:
-        return [value + m for m in moved]
+    positive = not figure.signed and value > 0
+    added, times = [[0.0] * DRAWS], [[0.0] * DRAWS]
+    for error in figure.errors:
+        drawn = [error.size * z for z in standard_draws(error.source, max(1.0, error.dof))]
+        (times if positive and not error.additive else added).append(drawn)
+    shifts = _added(added)
+    if not positive:
+        return [value + shift for shift in shifts]
     exp = math.exp
-    return [value * exp(min(m / value, 700.0)) for m in moved]
+    scaled = (value * exp(min(m / value, 700.0)) for m in _added(times))
+    return [max(0.0, v + shift) for v, shift in zip(scaled, shifts, strict=True)]
 
 
 def _added(columns: Sequence[Sequence[float]]) -> Sequence[float]:
@@ -341,13 +353,17 @@ def _added(columns: Sequence[Sequence[float]]) -> Sequence[float]:
 
 def _merge(weighted: Iterable[tuple[Figure, float]]) -> tuple[Error, ...]:
     """Add errors that come from the same source linearly: that is what sharing them means."""
-    sizes: dict[str, float] = {}
-    dofs: dict[str, float] = {}
+    merged: dict[str, Error] = {}
     for figure, weight in weighted:
         for error in figure.errors:
-            sizes[error.source] = sizes.get(error.source, 0.0) + weight * error.size
-            dofs[error.source] = min(dofs.get(error.source, math.inf), error.dof)
-    return tuple(Error(source, size, dofs[source]) for source, size in sizes.items())
+            before = merged.get(error.source, Error(error.source, 0.0))
+            merged[error.source] = Error(
+                error.source,
+                before.size + weight * error.size,
+                min(before.dof, error.dof),
+                before.additive or error.additive,
+            )
+    return tuple(merged.values())
 
 
 def _sources(figures: Iterable[Figure]) -> tuple[Source, ...]:

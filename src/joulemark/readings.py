@@ -8,7 +8,7 @@ programs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,6 +23,7 @@ __all__ = [
     "Machine",
     "Refusal",
     "WindowRecord",
+    "counted_devices",
     "domain_figure",
     "energy_figure",
     "gain_source",
@@ -72,6 +73,7 @@ class DomainRecord:
         sensor: the sensor's name and version or driver.
         kind: ``measured`` or ``modelled``.
         counted: whether it enters totals (a parent or a child of a counted domain does not).
+        selected: False for a device that is left out because this process may not use it, or was told to.
         parent: the domain that contains it.
         parameters: of a model, with units in the names (``max_w``).
     """
@@ -82,6 +84,7 @@ class DomainRecord:
     kind: Literal["measured", "modelled", "assumed"]
     accuracy: Accuracy
     counted: bool = True
+    selected: bool = True
     parent: str | None = None
     parameters: dict[str, float | str] = field(default_factory=dict)
 
@@ -162,7 +165,13 @@ class Instrument:
 
 
 def domain_figure(
-    window: WindowRecord, domain: DomainRecord, *, session: str, workload: str, phases: tuple[str, ...] = ()
+    window: WindowRecord,
+    domain: DomainRecord,
+    *,
+    session: str,
+    workload: str,
+    phases: tuple[str, ...] = (),
+    devices: Literal["active", "all"] = "all",
 ) -> Figure:
     """Give the energy of one domain in a window, in joules.
 
@@ -179,8 +188,9 @@ def domain_figure(
         session: scope within which a sensor's gain error is shared.
         workload: scope within which a model's mix error is shared.
         phases: the phases that the window covers, for the boundary.
+        devices: ``active`` where devices of the machine are left out, for the boundary.
     """
-    boundary = Boundary.of(domain.components, phases=phases)
+    boundary = replace(Boundary.of(domain.components, phases=phases), devices=devices)
     reading = next((e for e in window.energies if e.domain == domain.name), None)
     if reading is None or reading.energy_j is None:
         reason = "not read in this window" if reading is None else str(reading.unavailable)
@@ -214,8 +224,8 @@ def window_errors(window: WindowRecord, domain: DomainRecord, reading: DomainEne
         power_w = (reading.energy_j or 0.0) / window.duration_s if window.duration_s > 0 else 0.0
         edges_j = power_w * accuracy.period_s / math.sqrt(6)
     where = f"{domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})"
-    yield Error(f"edges of {where}", math.hypot(edges_j, accuracy.resolution_j / math.sqrt(6)))
-    yield Error(f"sampling of {where}", reading.sampling_j)
+    yield Error(f"edges of {where}", math.hypot(edges_j, accuracy.resolution_j / math.sqrt(6)), additive=True)
+    yield Error(f"sampling of {where}", reading.sampling_j, additive=True)
 
 
 def gain_source(domain: DomainRecord, session: str) -> str:
@@ -245,7 +255,15 @@ def energy_figure(
     if not counted:
         none = Part("all", math.nan, Kind.UNAVAILABLE, "no sensor and no model covers this machine")
         return Figure.unavailable("J", Boundary.of((), phases=phases), [none])
-    return total(domain_figure(window, d, session=session, workload=workload, phases=phases) for d in counted)
+    devices = counted_devices(domains)
+    return total(
+        domain_figure(window, d, session=session, workload=workload, phases=phases, devices=devices) for d in counted
+    )
+
+
+def counted_devices(domains: Iterable[DomainRecord]) -> Literal["active", "all"]:
+    """Say for a boundary whether all devices of the machine count."""
+    return "all" if all(domain.selected for domain in domains) else "active"
 
 
 def power_figure(energy: Figure, duration_s: float) -> Figure:

@@ -4,81 +4,36 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from joulemark.boundary import Component
 from joulemark.errors import SensorError, SensorUnavailable
-from joulemark.meter.accumulator import counter_step_uj
+from joulemark.meter.counter import counter_step_uj
 from joulemark.readings import Accuracy
-from joulemark.sensors import Domain, FakeDomain, FakeSensor, Fault, ReplaySensor, Sensor
+from joulemark.sensors import Domain, PartialSensor, ReplaySensor, Sensor
 from joulemark.sensors.battery import BatterySensor
 from joulemark.sensors.hwmon import HwmonSensor
 from joulemark.sensors.load_models import CpuLoadModel, DramModel
 from joulemark.sensors.nvml import NvmlSensor
 from joulemark.sensors.rapl import RaplSensor
+from joulemark.testing import Lost, SimulatedDevice, SimulatedSensor, constant, ramp, square
+from tests.contract import cases_cpu, cases_gpu, cases_machine
+from tests.contract.case import Case
 from tests.simulated import FakeNvml, PowercapTree, Procfs, fake_nvml, nvml_library
 from tests.simulated.hwmon import JETSON_NX, HwmonTree, PowerSupplyTree, fail, put
 
 __all__ = ["fake_nvml", "nvml_library"]
 
 MOST_MS = 5.0
+MOST_ASKED_MS = 200.0
+"""Where a process is started or another device is asked; such a sensor is no part of a window's edges."""
 FAULT_S = 60.0
-SHIPPED = (
-    "rapl",
-    "nvml-counter",
-    "nvml-gauge",
-    "hwmon-counters",
-    "hwmon-gauges",
-    "battery",
-    "cpu-load",
-    "dram-size",
-)
-TEST_DOUBLES = ("fake", "replay")
-# The size of the memory is read once, so that this model has nothing left that could fail.
-CAN_FAIL = tuple(name for name in (*SHIPPED, *TEST_DOUBLES) if name != "dram-size")
 
-
-@dataclass
-class Case:
-    """A sensor, the device under it, and the time there."""
-
-    sensor: Sensor
-    flow: Callable[[float], None]  # seconds go by on the device
-    fail: Callable[[], None]  # from now on it cannot be read
-    now_s: float = 0.0
-
-    def advance(self, seconds: float) -> None:
-        self.now_s += seconds
-        self.flow(seconds)
-
-    def read(self) -> dict[str, int | SensorError]:
-        return dict(self.sensor.read(round(self.now_s * 1e9)))
-
-    def energies_uj(self) -> dict[str, int]:
-        readings = self.read()
-        assert not [r for r in readings.values() if isinstance(r, SensorError)]
-        return {name: r for name, r in readings.items() if isinstance(r, int)}
-
-
-@pytest.fixture
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    build: Callable[[], Case] = {
-        "rapl": lambda: _rapl(tmp_path),
-        "nvml-counter": lambda: _nvml(request.getfixturevalue("fake_nvml"), ""),
-        "nvml-gauge": lambda: _nvml(request.getfixturevalue("fake_nvml"), "no-counter"),
-        "hwmon-counters": lambda: _hwmon_counters(tmp_path),
-        "hwmon-gauges": lambda: _hwmon_gauges(tmp_path),
-        "battery": lambda: _battery(tmp_path),
-        "cpu-load": lambda: _cpu_load(tmp_path),
-        "dram-size": lambda: Case(DramModel(Procfs(tmp_path).root), flow=_nothing, fail=_cannot_fail),
-        "fake": _fake,
-        "replay": _replay,
-    }[request.param]
-    return build()
+Build = Callable[[pytest.FixtureRequest, Path], Case]
 
 
 def _nothing(seconds: float) -> None:
@@ -89,7 +44,7 @@ def _cannot_fail() -> None:
     raise AssertionError("nothing of this sensor can fail")
 
 
-def _rapl(root: Path) -> Case:
+def _rapl(request: pytest.FixtureRequest, root: Path) -> Case:
     tree = PowercapTree(root, range_uj=1_500_000_000)
     zones = {"package-0": 100.0, "package-0/core": 60.0, "package-0/dram": 10.0, "package-1": 80.0, "psys": 220.0}
 
@@ -102,14 +57,18 @@ def _rapl(root: Path) -> Case:
     return Case(RaplSensor(root), lambda s: tree.flow({zone: p * s for zone, p in zones.items()}), fail)
 
 
-def _nvml(driver: FakeNvml, words: str) -> Case:
-    driver.install(100, 200, swing_w=50, period_s=3, faults=f"{words} lost=0@{FAULT_S} lost=1@{FAULT_S}".strip())
-    case = Case(NvmlSensor(), _nothing, lambda: driver.set_now(FAULT_S))
-    case.flow = lambda _: driver.set_now(case.now_s)
-    return case
+def _nvml(words: str) -> Build:
+    def build(request: pytest.FixtureRequest, root: Path) -> Case:
+        driver: FakeNvml = request.getfixturevalue("fake_nvml")
+        driver.install(100, 200, swing_w=50, period_s=3, faults=f"{words} lost=0@{FAULT_S} lost=1@{FAULT_S}".strip())
+        case = Case(NvmlSensor(), _nothing, lambda: driver.set_now(FAULT_S))
+        case.flow = lambda _: driver.set_now(case.now_s)
+        return case
+
+    return build
 
 
-def _hwmon_counters(root: Path) -> Case:
+def _hwmon_counters(request: pytest.FixtureRequest, root: Path) -> Case:
     tree = HwmonTree(root)
     epyc = tree.epyc(77_000_000, 91_000_000)
     arc = tree.chip("i915", {"energy1_input": 5_000_000}, device="pci/0000:04:00.0", number="0x56a0")
@@ -122,7 +81,7 @@ def _hwmon_counters(root: Path) -> Case:
     return Case(HwmonSensor(root), flow, lambda: _fail_all(counters))
 
 
-def _hwmon_gauges(root: Path) -> Case:
+def _hwmon_gauges(request: pytest.FixtureRequest, root: Path) -> Case:
     tree = HwmonTree(root)
     radeon = tree.chip("amdgpu", {"power1_average": 180_000_000}, device="pci/0000:03:00.0", number="0x744c")
     jetson = tree.chip("ina3221", {**JETSON_NX, "curr3_input": 2500})
@@ -135,41 +94,43 @@ def _fail_all(files: Iterable[Path]) -> None:
         fail(file)
 
 
-def _battery(root: Path) -> Case:
+def _battery(request: pytest.FixtureRequest, root: Path) -> Case:
     tree = PowerSupplyTree(root)
     return Case(BatterySensor(root), _nothing, lambda: put(tree.mains / "online", 1))
 
 
-def _cpu_load(root: Path) -> Case:
+def _cpu_load(request: pytest.FixtureRequest, root: Path) -> Case:
     procfs = Procfs(root)
     return Case(
         CpuLoadModel(root), lambda s: procfs.spend(user=1.5 * s, idle=2.5 * s), lambda: (root / "stat").unlink()
     )
 
 
-def _domain(name: str, component: Component, wrap_uj: int | None = None) -> Domain:
+def _dram_size(request: pytest.FixtureRequest, root: Path) -> Case:
+    return Case(DramModel(Procfs(root).root), flow=_nothing, fail=_cannot_fail)
+
+
+def _domain(
+    name: str, component: Component, *, reading: Literal["counter", "gauge"] = "counter", wrap_uj: int | None = None
+) -> Domain:
     return Domain(
         name=name,
         components=frozenset({component}),
         kind="measured",
-        reading="counter",
-        accuracy=Accuracy(gain=0.02),
+        reading=reading,
+        accuracy=Accuracy(gain=0.02, period_s=0.1),
         wrap_uj=wrap_uj,
     )
 
 
-def _fake() -> Case:
-    sensor = FakeSensor(
-        [
-            FakeDomain(
-                domain=_domain("cpu-0", Component.CPU, 1_500_000_000),
-                energy_j=lambda t: 90.0 * t,
-                faults=[Fault(FAULT_S, 1e9)],
-            ),
-            FakeDomain(domain=_domain("gpu-0", Component.GPU), energy_j=lambda t: t**2, faults=[Fault(FAULT_S, 1e9)]),
-        ]
-    )
-    case = Case(sensor, _nothing, _nothing_yet)
+def _simulated(request: pytest.FixtureRequest, root: Path) -> Case:
+    traced = [
+        (_domain("cpu-0", Component.CPU, wrap_uj=1_500_000_000), constant(90)),
+        (_domain("gpu-0", Component.GPU), ramp(0, 400, 7)),
+        (_domain("gpu-1", Component.GPU, reading="gauge"), square(60, 400, 1.7)),
+    ]
+    devices = [SimulatedDevice.as_stated(domain, trace, faults=[Lost(FAULT_S)]) for domain, trace in traced]
+    case = Case(SimulatedSensor(devices), _nothing, _nothing_yet)
     case.fail = lambda: setattr(case, "now_s", FAULT_S)
     return case
 
@@ -178,7 +139,7 @@ def _nothing_yet() -> None:
     raise AssertionError("set by its builder")
 
 
-def _replay() -> Case:
+def _replay(request: pytest.FixtureRequest, root: Path) -> Case:
     domain = _domain("gpu-0", Component.GPU)
     error = SensorUnavailable("it was lost in the recording")
     readings = [(round(s * 1e9), {"gpu-0": round(s * 100e6)}) for s in range(int(FAULT_S))]
@@ -187,7 +148,31 @@ def _replay() -> Case:
     return case
 
 
-every_sensor = pytest.mark.parametrize("case", [*SHIPPED, *TEST_DOUBLES], indirect=True)
+SHIPPED: Mapping[str, Build] = {
+    "rapl": _rapl,
+    **cases_cpu.CASES,
+    "nvml-counter": _nvml(""),
+    "nvml-gauge": _nvml("no-counter"),
+    **cases_gpu.CASES,
+    "hwmon-counters": _hwmon_counters,
+    "hwmon-gauges": _hwmon_gauges,
+    "battery": _battery,
+    **cases_machine.CASES,
+    "cpu-load": _cpu_load,
+    "dram-size": _dram_size,
+}
+TEST_DOUBLES: Mapping[str, Build] = {"simulated": _simulated, "replay": _replay}
+EVERY: Mapping[str, Build] = {**SHIPPED, **TEST_DOUBLES}
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+    return EVERY[request.param](request, tmp_path)
+
+
+every_sensor = pytest.mark.parametrize("case", EVERY, indirect=True)
+# The size of the memory is read once, so that this model has nothing left that could fail.
+every_that_can_fail = pytest.mark.parametrize("case", [name for name in EVERY if name != "dram-size"], indirect=True)
 
 
 @every_sensor
@@ -240,7 +225,7 @@ def test_a_counter_falls_only_where_it_wraps_and_a_gauge_shows_watts(case: Case)
     assert (wraps > 0) == any(d.wrap_uj is not None and d.wrap_uj <= 1_500_000_000 for d in case.sensor.domains)
 
 
-@pytest.mark.parametrize("case", CAN_FAIL, indirect=True)
+@every_that_can_fail
 def test_a_read_after_a_fault_gives_an_error_for_each_domain_and_raises_nothing(case: Case) -> None:
     case.energies_uj()
     case.fail()
@@ -254,6 +239,29 @@ def test_a_read_after_a_fault_gives_an_error_for_each_domain_and_raises_nothing(
 
 
 @every_sensor
+def test_a_domain_that_can_be_read_alone_shows_what_it_shows_among_the_others(case: Case) -> None:
+    case.advance(1.0)
+    if not isinstance(case.sensor, PartialSensor):
+        assert not hasattr(case.sensor, "read_domain")  # it has one, but not of this protocol
+        return
+
+    together = case.read()
+    alone = {name: case.sensor.read_domain(name, round(case.now_s * 1e9)) for name in reversed(together)}
+
+    assert alone == together
+
+
+@every_that_can_fail
+def test_a_domain_that_is_read_alone_gives_its_error_and_raises_nothing(case: Case) -> None:
+    case.energies_uj()
+    case.fail()
+    if isinstance(case.sensor, PartialSensor):
+        for name, error in case.read().items():
+            alone = case.sensor.read_domain(name, round(case.now_s * 1e9))
+            assert (type(alone), str(alone)) == (type(error), str(error))
+
+
+@every_sensor
 def test_closing_twice_is_harmless(case: Case) -> None:
     case.read()
     case.sensor.close()
@@ -261,10 +269,16 @@ def test_closing_twice_is_harmless(case: Case) -> None:
 
 
 @every_sensor
-def test_a_reading_takes_no_more_than_a_few_milliseconds(case: Case) -> None:
+def test_a_reading_takes_no_more_than_a_few_milliseconds_unless_it_asks_another_device(
+    case: Case, request: pytest.FixtureRequest
+) -> None:
     def timed_ms() -> float:
         start_ns = time.perf_counter_ns()
         case.read()
         return (time.perf_counter_ns() - start_ns) / 1e6
 
-    assert statistics.median(timed_ms() for _ in range(15)) < MOST_MS
+    asks = request.node.callspec.params["case"] in cases_machine.CASES
+
+    assert statistics.median(timed_ms() for _ in range(15)) < (MOST_ASKED_MS if asks else MOST_MS)
+    if asks:
+        assert all(d.reading == "gauge" and d.accuracy.period_s >= 1 for d in case.sensor.domains)

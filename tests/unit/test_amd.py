@@ -33,24 +33,24 @@ def sensor(tmp_path: Path) -> Open:
 def test_the_counter_is_in_steps_of_2_to_the_minus_16_joules_although_the_package_rounds_it(sensor: Open) -> None:
     smi = FakeAmdSmi([FakeCard(power_w=500)])
     opened = sensor(smi)
-    assert (opened.domains[0].name, opened.domains[0].reading) == ("gpu-0", "counter")
+    assert (opened.domains[0].name, opened.domains[0].reading) == ("gpu-amd-0", "counter")
 
-    before = opened.read(0)["gpu-0"]
+    before = opened.read(0)["gpu-amd-0"]
     smi.now_s = 1000
-    after = opened.read(0)["gpu-0"]
+    after = opened.read(0)["gpu-amd-0"]
 
     assert isinstance(before, int)
     assert isinstance(after, int)
     assert after - before == 500_000_000_000  # by 15.3 µJ a step it would be 501.35 kJ
     assert opened.name == "amdsmi 7.0.2"
     assert isinstance(opened, PartialSensor)
-    assert opened.read_domain("gpu-0", 0) == after
+    assert opened.read_domain("gpu-amd-0", 0) == after
 
 
 def test_a_counter_under_its_older_name_is_the_same(sensor: Open) -> None:
     smi = FakeAmdSmi([FakeCard(power_w=500)], accumulator="power", now_s=2)
 
-    assert sensor(smi).read(0) == {"gpu-0": 1_000_000_000}
+    assert sensor(smi).read(0) == {"gpu-amd-0": 1_000_000_000}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_where_the_counter_is_not_to_be_trusted_power_is_sampled(sensor: Open, c
     opened = sensor(FakeAmdSmi([card]))
 
     assert opened.domains[0].reading == "gauge"
-    assert opened.read(0) == {"gpu-0": 300_000_000}
+    assert opened.read(0) == {"gpu-amd-0": 300_000_000}
 
 
 @pytest.mark.parametrize("shown", ["N/A", 0, 0xFFFF, 0xFFFFFFFF, 2**64 - 1])
@@ -74,17 +74,17 @@ def test_a_power_that_is_not_told_is_an_error_and_never_zero(sensor: Open, shown
 
     readings = sensor(FakeAmdSmi(cards)).read(0)
 
-    assert readings["gpu-0"] == 300_000_000
-    assert isinstance(readings["gpu-1"], SensorUnavailable)
-    assert "no power" in str(readings["gpu-1"])
+    assert readings["gpu-amd-0"] == 300_000_000
+    assert isinstance(readings["gpu-amd-1"], SensorUnavailable)
+    assert "no power" in str(readings["gpu-amd-1"])
 
 
 def test_the_first_die_of_a_card_stands_for_both(sensor: Open) -> None:
     cards = [FakeCard(500, **MI250), FakeCard(shown=0, **MI250), FakeCard(400, **MI250), FakeCard(shown=0, **MI250)]
     opened = sensor(FakeAmdSmi(cards, now_s=10), ROCR_VISIBLE_DEVICES="3")
 
-    assert opened.read(0) == {"gpu-0": 5_000_000_000, "gpu-2": 4_000_000_000}
-    assert [d.parameters["stands_also_for"] for d in opened.domains] == ["gpu-1", "gpu-3"]
+    assert opened.read(0) == {"gpu-amd-0": 5_000_000_000, "gpu-amd-2": 4_000_000_000}
+    assert [d.parameters["stands_also_for"] for d in opened.domains] == ["gpu-amd-1", "gpu-amd-3"]
     assert [d.visible for d in opened.domains] == [False, True]
 
 
@@ -92,23 +92,23 @@ def test_partitions_without_a_power_of_their_own_are_the_card_before_them(sensor
     cards = [FakeCard(600), FakeCard(shown="N/A"), FakeCard(shown="N/A")]
     opened = sensor(FakeAmdSmi(cards, now_s=1))
 
-    assert opened.read(0) == {"gpu-0": 600_000_000}
-    assert opened.domains[0].parameters["stands_also_for"] == "gpu-1, gpu-2"
+    assert opened.read(0) == {"gpu-amd-0": 600_000_000}
+    assert opened.domains[0].parameters["stands_also_for"] == "gpu-amd-1, gpu-amd-2"
 
 
 def test_a_card_that_fails_is_not_taken_for_a_part_of_the_one_before_it(sensor: Open) -> None:
     cards = [FakeCard(500), FakeCard(500, error=NO_PERM)]
     readings = sensor(FakeAmdSmi(cards)).read(0)
 
-    assert isinstance(readings["gpu-0"], int)
-    assert isinstance(readings["gpu-1"], PermissionDenied)
+    assert isinstance(readings["gpu-amd-0"], int)
+    assert isinstance(readings["gpu-amd-1"], PermissionDenied)
 
 
 def test_a_processor_with_a_gpu_in_it_is_left_to_the_sensors_of_processors(sensor: Open) -> None:
     radeon = FakeCard(200, **RADEON)
     apus = [FakeCard(30, model="AMD Radeon Graphics", chip="gfx1150", metrics_format=3), FakeCard(model="MI300A")]
 
-    assert sensor(FakeAmdSmi([*apus, radeon])).read(0) == {"gpu-2": 200_000_000}
+    assert sensor(FakeAmdSmi([*apus, radeon])).read(0) == {"gpu-amd-2": 200_000_000}
     with pytest.raises(SensorUnavailable, match="only processors"):
         sensor(FakeAmdSmi(apus))
 
@@ -125,8 +125,8 @@ def test_a_card_that_fails_later_is_named_and_takes_no_other_with_it(sensor: Ope
 
     readings = opened.read(0)
 
-    assert str(readings["gpu-0"]) == "AMD SMI: Error code: 12 | AMDSMI_STATUS_IO - I/O Error"
-    assert readings["gpu-1"] == 400_000_000
+    assert str(readings["gpu-amd-0"]) == "AMD SMI: Error code: 12 | AMDSMI_STATUS_IO - I/O Error"
+    assert readings["gpu-amd-1"] == 400_000_000
 
 
 def test_hip_counts_in_its_own_order(sensor: Open) -> None:
@@ -194,4 +194,4 @@ def test_a_closed_sensor_reads_as_errors_and_closes_again(sensor: Open) -> None:
     opened.close()
 
     assert not smi.open
-    assert isinstance(opened.read(0)["gpu-0"], SensorError)
+    assert isinstance(opened.read(0)["gpu-amd-0"], SensorError)

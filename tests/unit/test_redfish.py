@@ -11,7 +11,7 @@ import pytest
 
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable, UsageError
 from joulemark.sensors.redfish import PASSWORD, USER, RedfishSensor
-from joulemark.sensors.wall import wall_sensor
+from joulemark.sensors.whole import wall_sensor
 from tests.simulated.servers import Device, redfish
 
 CHASSIS = "/redfish/v1/Chassis/1"

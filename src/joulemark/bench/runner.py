@@ -24,8 +24,7 @@ from joulemark.bench.plan import Planned, Suite, plan
 from joulemark.bench.process import WorkerProcess
 from joulemark.errors import MissingExtra, OutputNotWritable, UsageError, WorkloadFailed
 from joulemark.figures import Figure
-from joulemark.meter import Meter
-from joulemark.meter.meter import software_versions
+from joulemark.meter import Meter, software_versions
 from joulemark.readings import DomainRecord, Instrument, Machine
 from joulemark.records import (
     RUN_SCHEMA,

@@ -24,13 +24,11 @@ __all__ = ["Host", "SchedulingClock", "SimulatedHost", "ThreadHost"]
 
 
 class Host(Protocol):
-    """Runs trackers.
+    """Runs trackers."""
 
-    Attributes:
-        timelines: what they found, by domain.
-    """
-
-    timelines: Mapping[str, Timeline]
+    @property
+    def timelines(self) -> Mapping[str, Timeline]:
+        """What they found, by domain."""
 
     def opened(self) -> None:
         """A window was opened."""
@@ -86,6 +84,7 @@ class ThreadHost:
         self, sensors: Sequence[tuple[Sensor, tuple[Domain, ...]]], clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self._clock_ns = clock_ns
+        self._sensors = sensors
         self._sink = _Timelines([domain for _, domains in sensors for domain in domains])
         self.timelines = self._sink.timelines
         self.trackers = [Tracker(sensor, domains, self._sink, clock_ns) for sensor, domains in sensors]
@@ -138,6 +137,10 @@ class ThreadHost:
     def cost(self) -> tuple[int, int]:
         """How often sensors were read, and the CPU time that took, in nanoseconds."""
         return sum(t.readings for t in self.trackers), sum(t.cost_ns for t in self.trackers)
+
+    def again(self) -> ThreadHost:
+        """Give a host of the same sensors for a process that was forked, which has none of these threads."""
+        return ThreadHost(self._sensors, self._clock_ns)
 
     def close(self) -> None:
         """Stop the threads; each closes its sensor when it is not reading it."""

@@ -1,110 +1,189 @@
-"""Windows over the domains of a machine; they nest and overlap freely, from any thread."""
+"""The meter: which sensors are read, where, and what of them counts."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import inspect
-import secrets
+import atexit
+import os
 import threading
 import time
-import types
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from joulemark.boundary import Component
-from joulemark.errors import SensorError, SensorUnavailable, UsageError
-from joulemark.figures import Figure
-from joulemark.meter.accumulator import Accumulator, Mark
-from joulemark.readings import (
-    DomainEnergy,
-    DomainRecord,
-    Instrument,
-    Machine,
-    Refusal,
-    WindowRecord,
-    domain_figure,
-    energy_figure,
-    power_figure,
-)
-from joulemark.records.schema import MEASUREMENT_SCHEMA, Measurement
-from joulemark.sensors import Sensor, describe_machine, discover
-from joulemark.sensors.seam import Domain
+from joulemark.errors import SensorError, UnknownName, UsageError
+from joulemark.meter.edges import EdgeReader, Mark
+from joulemark.meter.follow import ReadingFollower, follower
+from joulemark.meter.hosts import Host, SchedulingClock, SimulatedHost, ThreadHost
+from joulemark.meter.launch import Launched, launch
+from joulemark.meter.process import ProcessHost, order
+from joulemark.meter.timeline import Edge
+from joulemark.meter.window import Window
+from joulemark.readings import DomainEnergy, DomainRecord, Instrument, Machine, Refusal
+from joulemark.sensors.seam import Domain, Sensor
 from joulemark.units import format_duration
 
-__all__ = ["Meter", "Window", "default_meter", "software_versions"]
+if TYPE_CHECKING:
+    from joulemark.sensors.discovery import Places
 
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["Devices", "Meter", "default_meter"]
 
-GAUGE_INTERVAL_S = 0.1
-WRAP_MARGIN = 3  # readings within the shortest time in which a counter can wrap
-_NOT_TOLD = SensorUnavailable("the sensor left this domain out of its reading")
+Devices: TypeAlias = "Literal['visible', 'all'] | Sequence[str]"
+SETTLE_S = 10.0
+"""How often windows that nobody has asked for are worked out, so that what they need is still on record."""
 
 
 class Meter:
-    """Reads sensors at the edges of windows, and in between only where a wrap or a gauge makes it necessary.
+    """Reads the sensors of this machine, and gives windows over them.
+
+    Quick counters are read at the edges of windows by the program itself. All others are read by a process of its own,
+    which the program cannot starve and whose sensors cannot hold the program up; sensors that are given as objects are
+    read in threads.
 
     Args:
-        sensors: what to read; what `joulemark.sensors.discover` finds without it.
+        sensors: names of sensors as ``joulemark doctor`` lists them and URLs of wall meters (``shelly://192.168.1.7``),
+            or `Sensor` objects; all that this machine has without it.
+        devices: which GPUs count: those that this process may use (``CUDA_VISIBLE_DEVICES``), all, or the domains
+            that are named (``["gpu-0"]``). The others are shown, and not added.
+        synchronise: whether accelerator work that is under way is waited for at the edges of a window, through the
+            frameworks that the program has already loaded.
         clock_ns: monotonic time in nanoseconds.
+        places: where sensors are looked for; this machine without it.
+        launched: a sampling process that was started ahead, see `default_meter`.
 
     Raises:
-        UsageError: if two sensors name the same domain.
+        UsageError: if two sensors name the same domain, or `devices` names one that there is not.
     """
 
     def __init__(
-        self, sensors: Sequence[Sensor] | None = None, *, clock_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        sensors: Sequence[Sensor | str] | None = None,
+        *,
+        devices: Devices = "visible",
+        synchronise: bool = True,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        places: Places | None = None,
+        launched: Launched | None = None,
     ) -> None:
         self.refused: tuple[Refusal, ...] = ()
-        if sensors is None:
-            found = discover()
-            sensors, self.refused = found.sensors, found.refused
-        self.session = secrets.token_hex(4)
-        self._sensors = tuple(sensors)
+        self.session = os.urandom(4).hex()
+        self._synchronise = synchronise
         self._clock_ns = clock_ns
-        self._lock = threading.Lock()
-        self._accumulators = {d.name: Accumulator(d) for s in self._sensors for d in s.domains}
-        if len(self._accumulators) < sum(len(s.domains) for s in self._sensors):
+        self._places = places
+        self._only, self._urls, given = _asked_for(sensors)
+        self._host, self._edges, seen = self._found(launched) if given is None else self._given(given)
+        names = [domain.name for _, domain in seen]
+        if len(set(names)) < len(names):
             raise UsageError("Two sensors name the same domain; give the meter only one of them.")
-        self.domains = tuple(_domain_record(s, d) for s in self._sensors for d in s.domains)
+        selected = _selected(devices, [domain for _, domain in seen])
+        self.domains = tuple(_domain_record(name, domain, domain.name in selected) for name, domain in seen)
+        self._seen = {domain.name: domain for _, domain in seen}
+        self._titles = seen
         self._origin_ns = clock_ns()
-        self._windows = 0
-        self._open = 0
-        self._readings = 0
-        self._cost_ns = 0
-        self._interval_s = _sampling_interval_s(d for s in self._sensors for d in s.domains)
-        self._idle = threading.Event()
-        self._sampler: threading.Thread | None = None
+        self._count = 0
+        self._pending: weakref.WeakSet[Window] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._beating = False
+        self._ended = threading.Event()
+        self._pid = os.getpid()
+        _meters.add(self)
+
+    def _found(self, launched: Launched | None) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
+        """Look for sensors in a process of its own; in this one if there can be none."""
+        if self._clock_ns is not time.monotonic_ns:
+            return self._found_here()
+        from joulemark.sensors.discovery import Places, made
+
+        places = self._places or Places()
+        try:
+            host = ProcessHost(launched or launch(order(self._places, self._only, self._urls)))
+        except OSError:
+            return self._found_here()
+        host.discover()
+        self.refused = host.refused
+        prompt: list[tuple[Sensor, tuple[Domain, ...]]] = []
+        seen = []
+        for found in host.found:
+            seen += [(found.name, domain) for domain in found.domains]
+            mine = tuple(domain for domain in found.domains if domain not in found.followed)
+            if mine:
+                try:
+                    prompt.append((made(found.point, places), mine))
+                except SensorError as error:
+                    self.refused += (Refusal(sensor=found.point, reason=str(error)),)
+                    seen = [(name, domain) for name, domain in seen if domain not in mine]
+        return host, EdgeReader(prompt, self._clock_ns), seen
+
+    def _found_here(self) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
+        from joulemark.sensors.discovery import discover
+
+        found = discover(self._places, only=self._only, urls=self._urls)
+        self.refused = found.refused
+        return self._given(found.sensors)
+
+    def _given(self, sensors: Sequence[Sensor]) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
+        prompt, followed = [], []
+        for sensor in sensors:
+            slow = tuple(d for d in sensor.domains if not isinstance(follower(d), ReadingFollower))
+            quick = tuple(d for d in sensor.domains if d not in slow)
+            if quick:
+                prompt.append((sensor, quick))
+            if slow:
+                followed.append((sensor, slow))
+        host: Host
+        if isinstance(self._clock_ns, SchedulingClock):
+            host = SimulatedHost(followed, self._clock_ns)
+        else:
+            host = ThreadHost(followed, self._clock_ns)
+        seen = [(sensor.name, domain) for sensor in sensors for domain in sensor.domains]
+        return host, EdgeReader(prompt, self._clock_ns), seen
 
     def measure(self, label: str = "") -> Window:
-        """Give a window to be used in a ``with`` statement, or with its `start` and `stop`."""
+        """Give a window to be used in a ``with`` statement, as a decorator, or with its `start` and `stop`."""
         return Window(self, label)
+
+    def rest(self, seconds: float) -> Window:
+        """Measure the machine at rest: wait that long and give the window, for `Window.net`.
+
+        Raises:
+            UsageError: if `seconds` is not more than 0.
+        """
+        if not seconds > 0:
+            raise UsageError(f"A rest of {seconds:g} s is none; give more than 0 seconds.")
+        with self.measure("idle") as window:
+            if isinstance(self._clock_ns, SchedulingClock):
+                self._clock_ns.sleep_until(self._clock_ns() + round(seconds * 1e9))
+            else:
+                time.sleep(seconds)
+        return window
 
     @property
     def instrument(self) -> Instrument:
-        """What measuring itself has cost so far: readings, and CPU seconds of the threads that took them."""
-        return Instrument(readings=self._readings, cpu_s=self._cost_ns / 1e9)
+        """What measuring itself has cost so far: readings, and the CPU seconds that they took."""
+        readings, cost_ns = self._host.cost()
+        return Instrument(readings=readings + self._edges.readings, cpu_s=(cost_ns + self._edges.cost_ns) / 1e9)
 
     def machine(self, *, identify: bool = False) -> Machine:
         """Describe the machine for a record."""
-        gpus = [(s, d) for s in self._sensors for d in s.domains if Component.GPU in d.components and not d.container]
+        from joulemark.sensors.machine import describe_machine
+
+        gpus = [(s, d) for s, d in self._titles if Component.GPU in d.components and not d.container and not d.parent]
         return describe_machine(
             gpus=tuple(str(d.parameters.get("model", d.name)) for _, d in gpus),
-            gpu_driver=gpus[0][0].name if gpus else "",
+            gpu_driver=gpus[0][0] if gpus else "",
             identify=identify,
         )
 
     def close(self) -> None:
-        """Stop sampling and close the sensors."""
-        self._idle.set()
-        with self._lock:  # never while the sampler is reading
-            for sensor in self._sensors:
-                sensor.close()
+        """Stop sampling and close the sensors; windows that are closed can still be asked."""
+        if self._ended.is_set():
+            return
+        for window in list(self._pending):
+            window._work_out()
+        self._ended.set()
+        if self._pid == os.getpid():
+            self._host.close()
+        self._edges.close()
 
     def __enter__(self) -> Self:
         return self
@@ -112,314 +191,218 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self) -> tuple[int, dict[str, Mark]]:
-        """Read everything once; give the time in nanoseconds and where each domain stands."""
+    # What windows use
+
+    def _opened(self, window: Window) -> tuple[int, Mapping[str, Mark], Host, int, tuple[str, ...]]:
+        """Open a window: when that was, where the counters stood, who follows the rest, its number, and notes."""
+        notes = self._synchronised()
+        if not self._beating:
+            self._start_beating()
+        if self._pid != os.getpid():
+            self._sample_anew()
+        now_ns, marks = self._edges.read()
+        self._host.opened()
         with self._lock:
-            before = time.thread_time_ns()
-            now_ns = self._clock_ns()
-            for sensor in self._sensors:
-                readings = _read(sensor, now_ns)
-                for domain in sensor.domains:
-                    self._accumulators[domain.name].update(now_ns, readings.get(domain.name, _NOT_TOLD))
-            marks = {name: a.mark() for name, a in self._accumulators.items()}
-            self._readings += 1
-            self._cost_ns += time.thread_time_ns() - before
-        return now_ns, marks
+            self._count += 1
+            number = self._count
+        self._pending.add(window)
+        return now_ns, marks, self._host, number, notes
 
-    def _opened(self) -> tuple[int, dict[str, Mark], int]:
-        taken = self._take()
-        with self._lock:
-            self._windows += 1
-            self._open += 1
-            number = self._windows
-            if self._interval_s is not None and (self._sampler is None or not self._sampler.is_alive()):
-                self._idle = threading.Event()
-                self._sampler = threading.Thread(
-                    target=self._sample,
-                    args=(self._interval_s, self._idle),
-                    name="joulemark-sampler",
-                    daemon=True,
-                )
-                self._sampler.start()
-        return (*taken, number)
+    def _closed(self, host: Host) -> tuple[int, Mapping[str, Mark], tuple[str, ...]]:
+        notes = self._synchronised()
+        now_ns, marks = self._edges.read()
+        host.closed()
+        return now_ns, marks, notes
 
-    def _closed(self) -> tuple[int, dict[str, Mark]]:
-        taken = self._take()
-        with self._lock:
-            self._open -= 1
-            if self._open == 0:
-                self._idle.set()
-                self._sampler = None
-        return taken
+    def _synchronised(self) -> tuple[str, ...]:
+        if not self._synchronise:
+            return ()
+        from joulemark.meter.synchronise import synchronise
 
-    def _sample(self, interval_s: float, idle: threading.Event) -> None:
-        while not idle.wait(interval_s):
-            self._take()
+        return synchronise()
 
-    def _window_record(
-        self, label: str, start: tuple[int, dict[str, Mark]], end: tuple[int, dict[str, Mark]]
-    ) -> WindowRecord:
-        (start_ns, first), (end_ns, last) = start, end
-        energies = []
-        for name, accumulator in self._accumulators.items():
-            energy = accumulator.between(first[name], last[name])
-            domain = accumulator.domain
-            if energy == 0 and domain.kind == "measured" and domain.reading == "counter":
-                # Nothing draws no energy: the window is shorter than an update, or the counter is stuck.
-                energy = SensorUnavailable(
-                    f"the counter did not move in {format_duration((end_ns - start_ns) / 1e9)}"
-                    + (f" (it is updated every {domain.accuracy.period_s:g} s)" if domain.accuracy.period_s else "")
-                )
-            if isinstance(energy, float):
-                energies.append(DomainEnergy(domain=name, energy_j=energy))
-            else:
-                energies.append(DomainEnergy(domain=name, unavailable=str(energy)))
-        return WindowRecord(
-            label=label,
-            start_s=(start_ns - self._origin_ns) / 1e9,
-            duration_s=(end_ns - start_ns) / 1e9,
-            energies=tuple(energies),
-        )
-
-
-class Window:
-    """A stretch of monotonic time whose energy is asked for; windows nest and overlap, in any thread and task.
-
-    ::
-
-        with jm.measure("epoch 1") as window:
-            train()
-        print(window)
-
-        @jm.measure("step")          # also of coroutine functions
-        def step(): ...
-        step()
-        print(step.windows[-1])      # one window a call
-    """
-
-    def __init__(self, meter: Meter, label: str = "") -> None:
-        self._meter = meter
-        self.label = label
-        self._start: tuple[int, dict[str, Mark]] | None = None
-        self._record: WindowRecord | None = None
-        self._scope = ""
-
-    def start(self) -> Self:
-        """Open the window.
-
-        Raises:
-            UsageError: if it was opened before.
-        """
-        if self._start is not None:
-            raise UsageError("This window was opened before; take a new one for each measurement.")
-        now_ns, marks, number = self._meter._opened()
-        self._start = (now_ns, marks)
-        self._scope = f"{self._meter.session}/{number}"
-        return self
-
-    def stop(self) -> Self:
-        """Close the window; from now on its energy can be asked for.
-
-        Raises:
-            UsageError: if it is not open.
-        """
-        if self._start is None or self._record is not None:
-            raise UsageError("This window is not open.")
-        self._record = self._meter._window_record(self.label, self._start, self._meter._closed())
-        return self
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def __call__(self, function: Callable[P, R]) -> Measured[P, R]:
-        """Decorate a function: each of its calls gets a window of its own, also those that overlap."""
-        return Measured(self._meter, self.label or getattr(function, "__name__", ""), function)
-
-    @property
-    def record(self) -> WindowRecord:
-        """Its raw readings.
-
-        Raises:
-            UsageError: if it is not closed yet.
-        """
-        if self._record is None:
-            raise UsageError("This window is not closed yet; ask for its energy after the with block.")
-        return self._record
-
-    @property
-    def duration_s(self) -> float:
-        """How long it was open, in seconds."""
-        return self.record.duration_s
-
-    @property
-    def energy(self) -> Figure:
-        """Energy over all counted domains, in joules, with its 95 % interval, evidence and boundary."""
-        return energy_figure(self.record, self._meter.domains, session=self._meter.session, workload=self._scope)
-
-    @property
-    def power(self) -> Figure:
-        """Mean power, in watts."""
-        return power_figure(self.energy, self.duration_s)
-
-    @property
-    def domains(self) -> Mapping[str, Figure]:
-        """Energy by domain, in joules; one that failed is there, unavailable, with its reason."""
-        return {
-            d.name: domain_figure(self.record, d, session=self._meter.session, workload=self._scope)
-            for d in self._meter.domains
-        }
-
-    def save(self, path: str | Path, *, identify: bool = False) -> None:
-        """Write it as a measurement record.
-
-        Raises:
-            OutputNotWritable: if that cannot be written.
-        """
-        from joulemark.records.files import save
-
-        save(self.measurement(identify=identify), Path(path))
-
-    def measurement(
+    def _energies(
         self,
-        *,
-        identify: bool = False,
-        exit_code: int | None = None,
-        command: Sequence[str] | None = None,
-        before: Sequence[Window] = (),
-    ) -> Measurement:
-        """Give the measurement record of this window.
+        host: Host,
+        times_ns: tuple[int, int],
+        marks: tuple[Mapping[str, Mark], Mapping[str, Mark]],
+        edges: tuple[Mapping[str, Edge | SensorError], Mapping[str, Edge | SensorError]],
+    ) -> tuple[DomainEnergy, ...]:
+        """Give the energy of each domain between two moments."""
+        found = []
+        for name, domain in self._seen.items():
+            if name in marks[0]:
+                energy = self._edges.between(name, marks[0][name], marks[1][name])
+                own = energy if isinstance(energy, SensorError) else DomainEnergy(domain=name, energy_j=energy)
+            elif name in host.timelines:
+                own = _stretch(host, name, edges[0].get(name), edges[1].get(name))
+            else:
+                own = SensorError(f"{name}: it is not there any more")
+            if isinstance(own, DomainEnergy) and own.energy_j == 0 and domain.kind == "measured":
+                # Nothing draws no energy: the window is shorter than an update, or the counter is stuck.
+                period = f" (it is updated every {domain.accuracy.period_s:g} s)" if domain.accuracy.period_s else ""
+                lasted = format_duration((times_ns[1] - times_ns[0]) / 1e9)
+                own = SensorError(f"the counter did not move in {lasted}{period}")
+            found.append(DomainEnergy(domain=name, unavailable=str(own)) if isinstance(own, SensorError) else own)
+        return tuple(found)
 
-        Args:
-            identify: whether the host's name and the command line go in.
-            exit_code: of the command that was measured.
-            command: its words.
-            before: windows that belong to it and come first in the record, such as one at rest.
-        """
-        return Measurement(
-            schema=MEASUREMENT_SCHEMA,
-            id=secrets.token_hex(8),
-            session=self._meter.session,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            label=self.label,
-            machine=self._meter.machine(identify=identify),
-            software=software_versions(),
-            domains=self._meter.domains,
-            windows=(*(window.record for window in before), self.record),
-            refused=self._meter.refused,
-            instrument=self._meter.instrument,
-            exit_code=exit_code,
-            command=tuple(command) if identify and command is not None else None,
-        )
+    # Between edges
 
-    def __str__(self) -> str:
-        name = f"{self.label}: " if self.label else ""
-        if self._record is None:
-            return f"{name}{'open' if self._start else 'not opened yet'}"
-        counted = {d.name for d in self._meter.domains if d.counted}
-        parts = [
-            f"{domain} {figure.format()} {figure.evidence.kind if figure.available else ''}".strip()
-            for domain, figure in self.domains.items()
-            if domain in counted
-        ]
-        return f"{name}{self.energy.format()} in {format_duration(self.duration_s)}   {' · '.join(parts)}"
+    def _start_beating(self) -> None:
+        with self._lock:
+            if self._beating:
+                return
+            self._beating = True
+        interval_ns = min(self._edges.heartbeat_ns, round(SETTLE_S * 1e9))
+        if isinstance(self._clock_ns, SchedulingClock):
+            _beat_on(self._clock_ns, weakref.ref(self), interval_ns)
+        elif interval_ns < SETTLE_S * 1e9 or self._host.timelines:
+            threading.Thread(
+                target=_beat, args=(weakref.ref(self), self._ended, interval_ns / 1e9), name="joulemark", daemon=True
+            ).start()
+
+    def _beat(self) -> None:
+        """Keep counters from wrapping unseen, and work out what nobody has asked for yet."""
+        if self._edges.heartbeat_ns < 2**62:
+            self._edges.read()
+        for window in list(self._pending):
+            window._note()
+
+    # Forks
+
+    def _forked(self) -> None:
+        """Be ready for windows in a forked child: its threads are gone, and another thread may have held a lock."""
+        self._lock = threading.Lock()
+        self._edges.forked()
+        self._beating = False
+
+    def _sample_anew(self) -> None:
+        """Follow the sensors for this process, which was forked from the one that did."""
+        self._pid = os.getpid()
+        if isinstance(self._host, ProcessHost):
+            try:
+                host = ProcessHost(launch(order(self._places, self._only, self._urls)))
+            except OSError:
+                return
+            host.discover()
+            self._host = host
+        elif isinstance(self._host, ThreadHost):
+            self._host = self._host.again()
 
 
-class Measured(Generic[P, R]):
-    """A function whose calls are measured.
+def _asked_for(
+    sensors: Sequence[Sensor | str] | None,
+) -> tuple[tuple[str, ...] | None, tuple[str, ...], tuple[Sensor, ...] | None]:
+    """Tell names, URLs and objects apart."""
+    if sensors is None:
+        return None, (), None
+    names = [sensor for sensor in sensors if isinstance(sensor, str)]
+    objects = tuple(sensor for sensor in sensors if not isinstance(sensor, str))
+    if names and objects:
+        raise UsageError("Give the meter names of sensors or sensor objects, not both.")
+    if not names:
+        return None, (), objects
+    urls = tuple(name for name in names if "://" in name)
+    only = tuple(name for name in names if "://" not in name)
+    return (only or None), urls, None
 
-    Attributes:
-        windows: the closed windows of its last calls, oldest first, at most `KEPT`.
+
+def _selected(devices: Devices, domains: Sequence[Domain]) -> set[str]:
+    """Give the names of the domains that count as far as `devices` goes.
+
+    Raises:
+        UnknownName: if it names a device that there is not.
     """
-
-    KEPT = 1000
-
-    def __init__(self, meter: Meter, label: str, function: Callable[P, R]) -> None:
-        self._meter, self._label, self._function = meter, label, function
-        self.windows: deque[Window] = deque(maxlen=self.KEPT)
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if inspect.iscoroutinefunction(self._function):
-            return cast("R", self._awaited(self._function(*args, **kwargs)))
-        with self._measured():
-            return self._function(*args, **kwargs)
-
-    async def _awaited(self, call: Awaitable[Any]) -> Any:
-        with self._measured():
-            return await call
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        """Bind as a method, as a plain function does."""
-        return self if instance is None else types.MethodType(self, instance)
-
-    @contextlib.contextmanager
-    def _measured(self) -> Iterator[None]:
-        window = self._meter.measure(self._label).start()
-        try:
-            yield
-        finally:
-            self.windows.append(window.stop())
+    if devices == "all":
+        return {domain.name for domain in domains}
+    if devices == "visible":
+        return {domain.name for domain in domains if domain.visible}
+    gpus = [domain.name for domain in domains if Component.GPU in domain.components]
+    for name in devices:
+        if name not in gpus:
+            raise UnknownName("device", name, gpus, hint="See: joulemark doctor")
+    return {domain.name for domain in domains if Component.GPU not in domain.components or domain.name in devices}
 
 
-def _read(sensor: Sensor, now_ns: int) -> Mapping[str, int | SensorError]:
-    """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
-    try:
-        return sensor.read(now_ns)
-    except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and must not end the user's job
-        broken = SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
-        return {domain.name: broken for domain in sensor.domains}
+def _stretch(
+    host: Host, name: str, start: Edge | SensorError | None, end: Edge | SensorError | None
+) -> DomainEnergy | SensorError:
+    if not isinstance(start, Edge):
+        return start or SensorError(f"{name}: it was not followed when the window was opened")
+    if not isinstance(end, Edge):
+        return end or SensorError(f"{name}: it was not followed when the window was closed")
+    stretch = host.timelines[name].stretch(start, end)
+    if isinstance(stretch, SensorError):
+        return stretch
+    return DomainEnergy(domain=name, energy_j=stretch.energy_j, edges_j=stretch.edges_j, sampling_j=stretch.sampling_j)
 
 
-def _domain_record(sensor: Sensor, domain: Domain) -> DomainRecord:
+def _domain_record(sensor: str, domain: Domain, selected: bool) -> DomainRecord:
     return DomainRecord(
         name=domain.name,
         components=tuple(sorted(domain.components)),
-        sensor=sensor.name,
+        sensor=sensor,
         kind=domain.kind,
         accuracy=domain.accuracy,
         # An antichain of the containment tree: nothing that lies in another domain, and no container beside its parts.
-        counted=domain.parent is None and not domain.container,
+        counted=domain.parent is None and not domain.container and selected,
+        selected=selected,
         parent=domain.parent,
         # Numbers as floats, as they come back from a file: an error is named after them and must keep its name.
         parameters={k: v if isinstance(v, str) else float(v) for k, v in domain.parameters.items()},
     )
 
 
-def _sampling_interval_s(domains: Iterable[Domain]) -> float | None:
-    """How often sensors must be read between edges, in seconds; None if they need not be."""
-    intervals = []
-    for domain in domains:
-        if domain.reading == "gauge":
-            intervals.append(GAUGE_INTERVAL_S)
-        elif domain.wrap_uj is not None:
-            intervals.append(domain.wrap_uj / 1e6 / domain.max_power_w / WRAP_MARGIN)
-    return min(intervals, default=None)
+def _beat(meter: weakref.ref[Meter], ended: threading.Event, interval_s: float) -> None:
+    while not ended.wait(interval_s):
+        alive = meter()
+        if alive is None:
+            return
+        alive._beat()
+        del alive
 
 
-def software_versions() -> dict[str, str]:
-    """Give the versions of Python and of Joulemark, for a record."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+def _beat_on(clock: SchedulingClock, meter: weakref.ref[Meter], interval_ns: int) -> None:
+    def beat() -> None:
+        alive = meter()
+        if alive is not None and not alive._ended.is_set():
+            alive._beat()
+            clock.schedule(clock() + interval_ns, beat)
 
-    found = {"python": platform.python_version()}
-    with contextlib.suppress(PackageNotFoundError):
-        found["joulemark"] = version("joulemark")
-    return found
+    clock.schedule(clock() + interval_ns, beat)
 
 
+_meters: weakref.WeakSet[Meter] = weakref.WeakSet()
 _default: Meter | None = None
 _default_lock = threading.Lock()
 
 
-def default_meter() -> Meter:
-    """Give the meter that `joulemark.measure` uses: all sensors of this machine, made at its first use."""
+def default_meter(launched: Launched | None = None) -> Meter:
+    """Give the meter that `joulemark.measure` uses: all sensors of this machine, made at its first use.
+
+    Args:
+        launched: a sampling process that was started while this module was still being loaded.
+    """
     global _default
     with _default_lock:
         if _default is None:
-            _default = Meter()
+            _default = Meter(launched=launched)
         return _default
+
+
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for meter in list(_meters):
+        meter._forked()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for meter in list(_meters):
+        if meter._pid == os.getpid():
+            meter._host.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -275,9 +274,9 @@ def _unevenness_around(powers: Sequence[float | None]) -> float | None:
     for i in range(2, len(powers) - 2):
         five = [power for power in powers[i - 2 : i + 3] if power is not None]
         if len(five) == 5:
-            outstanding.append((five[2] - statistics.median(five)) ** 2)
-    spikes = SPIKES * statistics.fmean(outstanding) if outstanding else 0.0
-    return math.sqrt(max(statistics.median(squares) / NORMAL_MEDIAN, spikes))
+            outstanding.append((five[2] - _median(five)) ** 2)
+    spikes = SPIKES * (sum(outstanding) / len(outstanding)) if outstanding else 0.0
+    return math.sqrt(max(_median(squares) / NORMAL_MEDIAN, spikes))
 
 
 def _beat(powers: Sequence[float | None], here: int) -> float | None:
@@ -291,8 +290,10 @@ def _beat(powers: Sequence[float | None], here: int) -> float | None:
     known = [power for _, power in near]
     if max(known) > DEEP * min(known):
         return None
-    slope, level = statistics.linear_regression([i for i, _ in near], known)
-    return BEAT * statistics.pstdev(power - slope * i - level for i, power in near)
+    middle, mean = sum(i for i, _ in near) / len(near), sum(known) / len(near)
+    steepness = sum((i - middle) * p for i, p in near) / sum((i - middle) ** 2 for i, _ in near)
+    residuals = (p - mean - steepness * (i - middle) for i, p in near)
+    return BEAT * math.sqrt(sum(r * r for r in residuals) / len(near))
 
 
 def _within_uj(start: Edge, end: Edge) -> float:
@@ -313,6 +314,14 @@ def _likeness(one: Sequence[float | None], other: Sequence[float | None]) -> flo
     pairs = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
     if len(pairs) < 4:
         return 0.0
-    apart = statistics.fmean((a - b) ** 2 for a, b in pairs)
-    varied = statistics.pvariance([power for pair in pairs for power in pair])
+    apart = sum((a - b) ** 2 for a, b in pairs) / len(pairs)
+    powers = [power for pair in pairs for power in pair]
+    mean = sum(powers) / len(powers)
+    varied = sum((power - mean) ** 2 for power in powers) / len(powers)
     return max(0.0, 1 - 4 * apart / varied) if varied > 0 else 0.0
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

@@ -74,14 +74,20 @@ class Tracker:
 
     def opened(self) -> None:
         """Follow closely from now on: a window has been opened."""
-        self._open += 1
-        self._look_closely(CLOSELY_TICKS)
+        self.told(1, 0)
 
     def closed(self) -> None:
         """Follow closely for a while: a window has been closed."""
-        self._open = max(0, self._open - 1)
-        self._closed_ns = self._clock_ns()
-        self._look_closely(ENDING_TICKS)
+        self.told(0, 1)
+
+    def told(self, opened: int, closed: int) -> None:
+        """Take note that so many windows have been opened and closed by now."""
+        if not opened and not closed:
+            return
+        self._open = max(0, self._open + opened - closed)
+        if closed:
+            self._closed_ns = self._clock_ns()
+        self._look_closely(CLOSELY_TICKS if opened else ENDING_TICKS)
 
     def _look_closely(self, ticks: int) -> None:
         now_ns = self._clock_ns()

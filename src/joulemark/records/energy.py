@@ -11,6 +11,7 @@ from joulemark.figures import Error, Figure, Kind, Part, product, total
 from joulemark.readings import (
     DomainEnergy,
     DomainRecord,
+    counted_devices,
     domain_figure,
     energy_figure,
     gain_source,
@@ -95,11 +96,12 @@ def _energy_j(trial: Trial, domain: DomainRecord) -> float:
 def _usable(run: Run) -> tuple[list[DomainRecord], list[Figure]]:
     """Split the counted domains into those that all trials have, and what is missing in one of the others."""
     usable, lost = [], []
+    scope, devices = _workload_scope(run), counted_devices(run.domains)
     for domain in run.domains:
         if not domain.counted:
             continue
         figures = (
-            domain_figure(t.window, domain, session=run.session, workload=_workload_scope(run), phases=("query",))
+            domain_figure(t.window, domain, session=run.session, workload=scope, phases=("query",), devices=devices)
             for t in _answered(run)
         )
         missing = next((figure for figure in figures if not figure.available), None)
@@ -119,7 +121,7 @@ def _mean_figure(domain: DomainRecord, mean: float, run: Run) -> Figure:
     return Figure(
         value=mean,
         unit="J",
-        boundary=Boundary.of(domain.components, phases=("query",)),
+        boundary=replace(Boundary.of(domain.components, phases=("query",)), devices=counted_devices(run.domains)),
         errors=tuple(error for error in errors if error.size > 0),
         parts=(Part(domain.name, mean, Kind(domain.kind)),),
         sources=domain.accuracy.sources,

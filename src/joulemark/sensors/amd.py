@@ -94,9 +94,8 @@ class _Channel:
 class AmdSmiSensor:
     """Reads AMD GPUs: the energy counter of MI200 and later, the socket's power of the others.
 
-    They are ``gpu-0``, ``gpu-1`` ... in the package's order. So are NVIDIA's: in a machine that has both, discovery
-    finds two sensors that name the same GPUs, uses the one that comes first by its entry point, and names the other
-    as refused. `HwmonSensor` shows the same cards as ``gpu-amd-0`` ...: of the two, one only may be used.
+    They are ``gpu-amd-0``, ``gpu-amd-1`` ... in the package's order, beside NVIDIA's ``gpu-0``. `HwmonSensor` shows the
+    same cards under such names, but counts in another way: of the two, one only may be used, as discovery does.
 
     Processors with a GPU in them (APU) are left out: their power is that of the whole chip, which RAPL measures as
     well; `HwmonSensor` shows it as the container ``apu-0``.
@@ -216,7 +215,7 @@ class AmdSmiSensor:
 
         counts = card.counts and not isinstance(self._tried(counter), SensorError)
         domain = Domain(
-            name=f"gpu-{card.index}",
+            name=f"gpu-amd-{card.index}",
             components=frozenset({Component.GPU}),
             kind="measured",
             reading="counter" if counts else "gauge",
@@ -309,7 +308,7 @@ def _with(channel: _Channel, part: _Card, seen: bool) -> _Channel:
     """Let a domain stand for a further device of its card, and be visible where either is."""
     domain = channel.domain
     others = f"{domain.parameters['stands_also_for']}, " if "stands_also_for" in domain.parameters else ""
-    parameters = {**domain.parameters, "stands_also_for": f"{others}gpu-{part.index}"}
+    parameters = {**domain.parameters, "stands_also_for": f"{others}gpu-amd-{part.index}"}
     return _Channel(replace(domain, visible=domain.visible or seen, parameters=parameters), channel.read)
 
 

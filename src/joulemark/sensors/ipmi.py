@@ -12,7 +12,7 @@ from pathlib import Path
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
 from joulemark.figures import Source
 from joulemark.readings import Accuracy
-from joulemark.sensors.wall import MACHINE, TIMEOUT_S, machine_domain, microwatts
+from joulemark.sensors.whole import MACHINE, TIMEOUT_S, machine_domain, microwatts
 
 __all__ = ["IpmiSensor"]
 

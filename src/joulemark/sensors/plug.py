@@ -9,7 +9,7 @@ from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
 from joulemark.figures import Source
 from joulemark.readings import Accuracy
 from joulemark.sensors.seam import Domain
-from joulemark.sensors.wall import MACHINE, TIMEOUT_S, NotFound, get_json, machine_domain, microwatts
+from joulemark.sensors.whole import MACHINE, TIMEOUT_S, NotFound, get_json, machine_domain, microwatts
 
 __all__ = ["ShellyPlug", "TasmotaPlug"]
 

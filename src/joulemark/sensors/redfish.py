@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable, UsageError
 from joulemark.figures import Source
 from joulemark.readings import Accuracy
-from joulemark.sensors.wall import MACHINE, TIMEOUT_S, NotFound, get_json, machine_domain, microwatts
+from joulemark.sensors.whole import MACHINE, TIMEOUT_S, NotFound, get_json, machine_domain, microwatts
 
 if TYPE_CHECKING:
     import ssl

@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist
 
 from joulemark.stats.student import student_t_quantile
 
@@ -21,6 +20,8 @@ def _strata(dof: float) -> tuple[float, ...]:
     """One value a stratum: the quantiles at (i + 1/2) / DRAWS of Student's t, or of the normal distribution."""
     middles = ((i + 0.5) / DRAWS for i in range(DRAWS // 2, DRAWS))
     if math.isinf(dof):
+        from statistics import NormalDist
+
         upper = [NormalDist().inv_cdf(p) for p in middles]
     else:
         upper = [student_t_quantile(p, dof) for p in middles]

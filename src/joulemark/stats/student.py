@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 
 __all__ = ["student_t_quantile"]
 
@@ -28,6 +27,8 @@ def student_t_quantile(probability: float, dof: float) -> float:
     if not dof >= 1:
         raise ValueError(f"at least one degree of freedom is needed, not {dof}")
     if math.isinf(dof) or dof > 1e6:
+        from statistics import NormalDist  # loaded when it is needed: it takes longer than all of this package
+
         return NormalDist().inv_cdf(probability)
     two_tails = 2 * (1 - probability)
     if dof == 1:
@@ -44,6 +45,8 @@ def _hill(two_tails: float, dof: float) -> float:
     d = ((94.5 / (b + c) - 3) / b + 1) * math.sqrt(a * math.pi / 2) * dof
     y = (d * two_tails) ** (2 / dof)
     if y > 0.05 + a:
+        from statistics import NormalDist
+
         x = NormalDist().inv_cdf(two_tails / 2)
         y = x * x
         if dof < 5:
