@@ -1,4 +1,4 @@
-"""Metering plugs, and the addresses that name them."""
+"""Metering plugs: what they show, and every fault by its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from joulemark.boundary import Component
-from joulemark.errors import PermissionDenied, SensorUnavailable, UnknownName, UsageError
+from joulemark.errors import PermissionDenied, SensorUnavailable
 from joulemark.sensors.plug import ShellyPlug, TasmotaPlug
 from joulemark.sensors.whole import wall_sensor
 from tests.simulated.servers import Device, shelly_gen1, shelly_gen2, shelly_meter, tasmota
@@ -103,32 +103,3 @@ def test_tasmota_says_ok_where_it_wants_a_password() -> None:
         device.documents = lambda: {"/cm?cmnd=Status%208": {"WARNING": "Need user=<username>&password=<password>"}}
         with pytest.raises(PermissionDenied, match="protected by a password"):
             TasmotaPlug(device.url)
-
-
-@pytest.mark.parametrize("url", ["kasa://10.0.0.1", "http://10.0.0.1", "10.0.0.1", ""])
-def test_an_address_of_another_kind_is_refused_with_those_that_are_known(url: str) -> None:
-    with pytest.raises(UnknownName, match=r"shelly.*tasmota.*redfish.*ipmi://local"):
-        wall_sensor(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [
-        ("shelly://", "names no host"),
-        ("shelly://[10.0.0.1", "is no address"),
-        ("shelly://10.0.0.1/status", "nothing may stand behind the host"),
-        ("shelly://10.0.0.1?channel=one", "'one' is no number"),
-        ("tasmota://10.0.0.1?user=x", "unknown option 'user'"),
-        ("redfish://10.0.0.1/", "no path of Redfish"),
-        ("ipmi://10.0.0.1", "write ipmi://local"),
-    ],
-)
-def test_an_address_with_a_mistake_is_refused_and_says_what_would_be_right(url: str, reason: str) -> None:
-    with pytest.raises(UsageError, match=reason):
-        wall_sensor(url)
-
-
-def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UsageError, match="JOULEMARK_REDFISH_PASSWORD") as caught:
-        wall_sensor("redfish://root:calvin@10.0.0.1/redfish/v1/Chassis/1")
-    assert "calvin" not in str(caught.value)

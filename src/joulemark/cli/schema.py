@@ -22,6 +22,7 @@ SCHEMAS = {
     "show": "joulemark.reports.benchmark:BenchReport",
     "report": "joulemark.reports.benchmark:BenchReport",
     "compare": "joulemark.reports.comparison:CompareReport",
+    "calibrate": "joulemark.cli.calibrate:CalibrateReport",
 }
 """What each verb prints with ``--json``, and the two kinds of record."""
 

@@ -70,6 +70,10 @@ class Follower(Protocol):
     def feed(self, before_ns: int, after_ns: int, reading: int | SensorError) -> Sequence[Point]:
         """Take in what a call gave that lasted from `before_ns` to `after_ns`; give the points that are now known."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether its updates are known well enough to be found again after a pause."""
+
     def pause(self) -> None:
         """Take note that it is not read for a while, because no window is open."""
 
@@ -153,6 +157,11 @@ class ReadingFollower(_Counter):
         unsure_ns = (after_ns - before_ns + self.period_ns) // 2
         return (Point((before_ns + after_ns) // 2, unsure_ns, self.total_uj, 0.0, len(self.reasons)),)
 
+    @property
+    def steady(self) -> bool:
+        """It has none to be found."""
+        return True
+
     def pause(self) -> None:
         """Nothing is lost: a counter goes on."""
 
@@ -189,6 +198,11 @@ class Grid:
     def known(self) -> bool:
         """Whether the period has been learned."""
         return self.period_ns > 0
+
+    @property
+    def steady(self) -> bool:
+        """Whether the updates can be told apart after a pause of a thousand of them."""
+        return self.known and self._drift_ns < 0.4e-3 * self.period_ns
 
     @property
     def unsure_ns(self) -> float:
@@ -356,6 +370,11 @@ class TickFollower(_Counter):
     def _point(self, time_ns: float, half_ns: float, energy_uj: int) -> Point:
         return Point(round(time_ns), round(half_ns), energy_uj, 0.0, len(self.reasons))
 
+    @property
+    def steady(self) -> bool:
+        """Whether its ticks are known well enough to be found again after a pause."""
+        return self._continuous or self._grid.steady
+
     def pause(self) -> None:
         """Nothing is lost: a counter goes on."""
         self._at_once = 0 if not self._continuous else self._at_once
@@ -445,6 +464,11 @@ class GaugeFollower:
         self._still_ns = before_ns
         return self._integrated(power_uw, middle_ns)
 
+    @property
+    def steady(self) -> bool:
+        """A gauge is not read for the sake of its grid alone: without changes there is nothing to see."""
+        return True
+
     def pause(self) -> None:
         """What flows from now on is not known."""
         if self._shown_uw is not None:
@@ -490,7 +514,7 @@ class GaugeFollower:
         if missed_ns > grid.period_ns / 2:
             self._add((self._added_uw + power_uw) / 2, missed_ns, step_uw * missed_ns)
             elapsed_ns -= missed_ns
-        self._add(power_uw, elapsed_ns, step_uw * elapsed_ns * (1 - self._seen_share))
+        self._add(power_uw, elapsed_ns, step_uw * max(unsure_ns, elapsed_ns * (1 - self._seen_share)))
         self._done_ns, self._added_uw = update_ns, power_uw
         self._updates += 1
         return (self._point(unsure_ns),)

@@ -17,7 +17,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from joulemark.errors import SensorError, SensorUnavailable
@@ -38,8 +38,10 @@ SPIKES = 1.3
 FLOOR_MARGIN = 0.99
 DEEP = 1.5
 """A course whose highest tick is this many times its lowest shows its floor; one that varies less may not."""
+TIMING = 10.0
+"""What the timing of ticks adds at most to the squares of these estimates, in terms of that of one tick's power."""
 BEAT = 3.0
-BEAT_TICKS = 8
+BEAT_TICKS = 20
 NORMAL_MEDIAN = 0.4549
 """Median of the square of a standard normal variable."""
 
@@ -97,7 +99,8 @@ class Timeline:
         self.points: deque[Point] = deque(maxlen=KEPT)
         self.reasons: list[SensorError] = []
         self.error: SensorError | None = None
-        self._floor_w, self._ceiling_w = math.inf, 0.0
+        self._floor_w, self._ceiling_w, self._last_w = math.inf, 0.0, 0.0
+        self._flat_top = False  # whether the highest power lasted for longer than a tick
 
     def add(self, point: Point) -> None:
         """Add a point; one that is not later than the last is left out."""
@@ -108,7 +111,12 @@ class Timeline:
                 return
             if point.breaks == last.breaks:
                 power_w = (point.energy_uj - last.energy_uj) / elapsed_ns * 1e3
-                self._floor_w, self._ceiling_w = min(self._floor_w, power_w), max(self._ceiling_w, power_w)
+                self._floor_w = min(self._floor_w, power_w)
+                if power_w > self._ceiling_w / FLOOR_MARGIN:
+                    self._flat_top = False
+                elif min(power_w, self._last_w) > self._ceiling_w * FLOOR_MARGIN:
+                    self._flat_top = self._ceiling_w > DEEP * self._floor_w
+                self._ceiling_w, self._last_w = max(self._ceiling_w, power_w), power_w
         self.points.append(point)
 
     @property
@@ -163,11 +171,12 @@ class Timeline:
             power_uw = (other.energy_uj - point.energy_uj) / (other.time_ns - point.time_ns)
         away_ns = time_ns - point.time_ns
         doubt_uw = power_uw or self.domain.max_power_w / 1e3
+        timing_uw = 0.0 if self.domain.reading == "gauge" else power_uw
         return Edge(
             time_ns=time_ns,
             energy_uj=point.energy_uj + power_uw * away_ns,
             within_uj=abs(doubt_uw * away_ns),
-            when_uj=math.hypot(power_uw * point.unsure_ns / math.sqrt(3), self._lag_uj(power_uw)),
+            when_uj=math.hypot(timing_uw * point.unsure_ns / math.sqrt(3), self._lag_uj(power_uw)),
             sampling_uj2=point.sampling_uj2,
             breaks=point.breaks,
         )
@@ -200,19 +209,34 @@ class Timeline:
         start = max(0, after - 1 - NEARBY)
         near = points[start : after + NEARBY + 1]
         tick_ns = min(b.time_ns - a.time_ns for a, b in itertools.pairwise(near))
+        if self.domain.reading == "gauge":  # whose points lie closer while its updates are being learned
+            tick_ns = max(tick_ns, round(self.domain.accuracy.period_s * 1e9))
         powers = [_power_w(a, b, 1.5 * tick_ns) for a, b in itertools.pairwise(near)]
         here = after - 1 - start
         course = tuple(powers[i] if 0 <= i < len(powers) else None for i in range(here - 3, here + 4))
         estimates = (_unevenness_here(powers, here), _unevenness_around(powers), _beat(powers, here))
         uneven = [estimate for estimate in estimates if estimate is not None]
+        if uneven:
+            uneven = [math.sqrt(max(0.0, max(uneven) ** 2 - TIMING * self._timing_w(first, last) ** 2))]
         if not uneven:
             return float(energy_uj), course
         floor_w = self._floor_w
         if self._ceiling_w < DEEP * floor_w:  # it has not been seen at rest
             floor_w = 2 * floor_w - self._ceiling_w
         above_uj = max(0.0, energy_uj - FLOOR_MARGIN * floor_w * length_ns / 1e3)
+        if self._flat_top:  # it has been seen at work
+            below_uj = max(0.0, self._ceiling_w * length_ns / 1e3 / FLOOR_MARGIN - energy_uj)
+            above_uj = min(above_uj, 2 * above_uj * below_uj / (above_uj + below_uj) if below_uj else 0.0)
         uneven_uj = math.sqrt(ROUGHNESS * tick_ns / length_ns) * max(uneven) * length_ns / 1e3
         return max(min(uneven_uj, above_uj), SMOOTHEST * energy_uj), course
+
+    def _timing_w(self, first: Point, last: Point) -> float:
+        """Standard deviation of a tick's power that comes from when its ends were alone, in watts."""
+        if self.domain.reading == "gauge":
+            return 0.0
+        length_ns = last.time_ns - first.time_ns
+        power_w = (last.energy_uj - first.energy_uj) / length_ns * 1e3
+        return power_w * math.hypot(first.unsure_ns, last.unsure_ns) / length_ns / math.sqrt(3)
 
     def _unknown(self, points: Sequence[Point], after: int, time_ns: int) -> SensorError:
         if not points:
@@ -284,16 +308,28 @@ def _beat(powers: Sequence[float | None], here: int) -> float | None:
 
     Bursts much faster than the ticks leave only their beat to see, a fraction of what they do within a tick.
     """
-    near = [(i, p) for i, p in enumerate(powers) if p is not None and abs(i - here) <= BEAT_TICKS]
-    if len(near) < 5:
+    known = [power for power in powers if power is not None]
+    if len(known) < 5 or powers[here] is None or max(known) > DEEP * min(known):
         return None
-    known = [power for _, power in near]
-    if max(known) > DEEP * min(known):
-        return None
-    middle, mean = sum(i for i, _ in near) / len(near), sum(known) / len(near)
-    steepness = sum((i - middle) * p for i, p in near) / sum((i - middle) ** 2 for i, _ in near)
-    residuals = (p - mean - steepness * (i - middle) for i, p in near)
-    return BEAT * math.sqrt(sum(r * r for r in residuals) / len(near))
+    squares, freedom = 0.0, 0
+    for run in _runs(powers[max(0, here - BEAT_TICKS) : here + BEAT_TICKS + 1]):
+        middle, mean = (len(run) - 1) / 2, sum(run) / len(run)
+        steepness = sum((i - middle) * p for i, p in enumerate(run)) / sum((i - middle) ** 2 for i in range(len(run)))
+        squares += sum((p - mean - steepness * (i - middle)) ** 2 for i, p in enumerate(run))
+        freedom += len(run) - 2
+    return BEAT * math.sqrt(squares / freedom) if freedom else None
+
+
+def _runs(powers: Sequence[float | None]) -> Iterator[list[float]]:
+    """Give the stretches of three ticks and more in a row."""
+    run: list[float] = []
+    for power in (*powers, None):
+        if power is not None:
+            run.append(power)
+            continue
+        if len(run) > 2:
+            yield run
+        run = []
 
 
 def _within_uj(start: Edge, end: Edge) -> float:
@@ -312,7 +348,7 @@ def _within_uj(start: Edge, end: Edge) -> float:
 def _likeness(one: Sequence[float | None], other: Sequence[float | None]) -> float:
     """How alike the ticks around two edges are, from 0 to 1: a load that repeats itself errs alike at both."""
     pairs = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
-    if len(pairs) < 4:
+    if len(pairs) < 3:
         return 0.0
     apart = sum((a - b) ** 2 for a, b in pairs) / len(pairs)
     powers = [power for pair in pairs for power in pair]

@@ -19,6 +19,8 @@ CLOSELY_TICKS = 25
 """Ticks after a window's edge that are all followed: what is around an edge says how sure it is."""
 ENDING_TICKS = 2
 """Ticks that are still followed when the last window has been closed."""
+LEARNING_TICKS = 100
+"""Ticks that are followed at most to learn their grid when no window is open any more."""
 BURST_TICKS = 4
 BURST_EVERY_NS = 5_000_000_000
 """Between edges a counter needs no reading; a few ticks are followed at times, to stay on their grid."""
@@ -139,6 +141,8 @@ class Tracker:
 
     def _complete(self, name: str, one: Follower, now_ns: int) -> bool:
         """Whether the last window's end lies before a point, or none will come."""
+        if now_ns < self._closed_ns + LEARNING_TICKS * one.period_ns and not one.steady:
+            return False
         return self._until_ns[name] > self._closed_ns or now_ns > self._closed_ns + patience_ns(one.domain)
 
     def _next_ns(self, name: str, one: Follower, now_ns: int) -> int:
@@ -149,7 +153,8 @@ class Tracker:
             wait_ns = max(one.period_ns, 20_000_000) << min(self._failures[name] - 1, 10)
             return now_ns + min(PATIENCE_NS, wait_ns)
         due_ns = one.due_ns()
-        if one.domain.reading == "gauge" or due_ns <= self._closely_until_ns[name]:
+        leisure = self._open > 0 and one.domain.reading == "counter" and due_ns > self._closely_until_ns[name]
+        if not leisure:
             return max(due_ns, now_ns)
         if now_ns > self._closely_until_ns[name] + BURST_EVERY_NS - 1:
             self._closely_until_ns[name] = now_ns + BURST_TICKS * one.period_ns

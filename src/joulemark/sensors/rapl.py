@@ -14,7 +14,20 @@ from joulemark.sensors.seam import Domain
 
 __all__ = ["DRAM_ACCURACY", "PACKAGE_ACCURACY", "RaplSensor"]
 
-REMEDY = "sudo chmod -R a+r /sys/class/powercap/intel-rapl:*  # until the next boot"
+# udev(7): %p is the device's path below /sys. The mode is the kernel's, 0400 since Linux 5.10, and is set anew at each
+# boot, before the event that this rule waits for.
+_RULE = (
+    'ACTION=="add|change", SUBSYSTEM=="powercap", KERNEL=="intel-rapl:*", '
+    'RUN+="/bin/chgrp joulemark /sys%p/energy_uj", RUN+="/bin/chmod g+r /sys%p/energy_uj"'
+)
+REMEDY = (
+    "sudo groupadd --system --force joulemark && sudo usermod -aG joulemark $USER && "
+    f"echo '{_RULE}' | sudo tee /etc/udev/rules.d/70-joulemark-powercap.rules && "
+    "sudo udevadm control --reload && sudo udevadm trigger --subsystem-match=powercap --action=add"
+    "  # then log in again, see docs/hardware.md"
+)
+"""Lets a group read the counters, from every boot on: not everybody, for they tell something of what others compute
+(CVE-2020-8694)."""
 
 _SUB_ZONES: Mapping[str, Kind] = {"core": "core", "uncore": "uncore", "dram": "dram"}
 
