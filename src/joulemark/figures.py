@@ -8,9 +8,9 @@ difference the common part cancels, and in their sum it adds up linearly instead
 The 95 % interval of an elementary figure is ``value * exp(±k u/value)`` for quantities that cannot be negative and
 ``value ± k u`` for signed ones. Both agree to first order; the first is exact for multiplicative (log-normal) errors,
 which is what a power model with an uncertain coefficient has, and never reaches below zero. Errors that add to a
-value instead (where the edges of a window lie) widen it by their own ``k u``, down to zero at most. A figure that was computed
-from others remembers its formula; where that is not near linear because an operand is wide, its interval comes from
-propagating the distributions (JCGM 101:2008) instead of the first-order law.
+value instead (where the edges of a window lie) widen it by their own ``k u``, down to zero at most. A figure that was
+computed from others remembers its formula; where that is not near linear because an operand is wide, its interval
+comes from propagating the distributions (JCGM 101:2008) instead of the first-order law.
 """
 
 from __future__ import annotations
@@ -281,7 +281,8 @@ class Figure:
         low, high = self._interval()
         relative = (high - low) / 2 / abs(self.value) if self.value else math.inf
         family = family or (unit if unit in {"J", "W", "g", "m", "s"} else None)
-        factor, symbol = scale_for(self.value, family) if family else (1.0, "" if unit == "1" else unit)
+        wide = max(abs(self.value), abs(low), abs(high)) if self.signed else self.value
+        factor, symbol = scale_for(wide, family) if family else (1.0, "" if unit == "1" else unit)
         symbol = f" {symbol}{suffix}".rstrip()
         if relative < 0.25:
             width = f"{100 * relative:.2g}" if relative >= 0.001 else "<0.1"

@@ -27,6 +27,7 @@ __all__ = [
     "domain_figure",
     "energy_figure",
     "gain_source",
+    "grade",
     "mix_source",
     "power_figure",
     "window_errors",
@@ -235,6 +236,17 @@ def gain_source(domain: DomainRecord, session: str) -> str:
     else:
         scope = ", ".join(f"{name} {value}" for name, value in sorted(domain.parameters.items()))
     return f"gain of {domain.sensor}:{domain.name} ({scope})"
+
+
+def grade(domain: DomainRecord) -> str:
+    """Grade what a domain's readings are worth: A to C measured, D modelled.
+
+    A: measured within ±6 % (95 %); B: within ±15 %; C: measured, but wider than that; D: a model.
+    """
+    if domain.kind != "measured":
+        return "D"
+    width = 1.96 * math.hypot(domain.accuracy.gain, domain.accuracy.mix)
+    return "A" if width <= 0.06 else "B" if width <= 0.15 else "C"
 
 
 def mix_source(domain: DomainRecord, workload: str) -> str:

@@ -7,8 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,8 +15,7 @@ from joulemark.cli.output import Json, Save, console, print_json, writable
 from joulemark.errors import UsageError
 
 if TYPE_CHECKING:
-    from joulemark.figures import Figure
-    from joulemark.meter import Meter, Window
+    from joulemark.meter import Window
 
 __all__ = ["register"]
 
@@ -38,7 +35,9 @@ def register(app: typer.Typer) -> None:
 def measure(
     command: list[str] = typer.Argument(None, metavar="-- CMD [ARGS]...", help="The command to measure."),
     label: str = typer.Option("", help="What is measured, in your words; goes into the record."),
-    idle: float = typer.Option(0.0, help="Seconds to watch the machine at rest before, to tell energy net of idle."),
+    idle: float = typer.Option(
+        0.0, help="Seconds to watch the machine at rest before and after, to tell energy net of idle."
+    ),
     pid: int = typer.Option(0, help="Measure while this running process lives, instead of a command; Ctrl-C ends it."),
     json: Json = False,
     save: Save = None,
@@ -49,6 +48,7 @@ def measure(
     Exit code and signals are those of the command. The report goes to standard error.
     """
     from joulemark.meter import Meter
+    from joulemark.meter.idle import idle_power
     from joulemark.records import save as save_record
     from joulemark.reports.data import MeasureReport, figure_data
 
@@ -59,16 +59,17 @@ def measure(
     writable(save)
     with Meter() as meter:
         window = meter.measure(label.encode(errors="backslashreplace").decode())
-        at_rest = _at_rest(meter, idle) if idle else None
+        before = meter.rest(idle) if idle else None
         code: int | None = None
         if pid:
             _follow(pid, window)
         else:
             code = _run(command, window)
+        after = meter.rest(idle) if idle else None
         # Arguments may hold any bytes; a record is UTF-8.
         words = [word.encode(errors="backslashreplace").decode() for word in command or ()]
         measurement = window.measurement(
-            identify=identify, exit_code=code, command=words, before=() if at_rest is None else (at_rest,)
+            identify=identify, exit_code=code, command=words, before=tuple(w for w in (before, after) if w is not None)
         )
         report = MeasureReport(
             label=window.label,
@@ -78,8 +79,8 @@ def measure(
             domains={name: figure_data(figure) for name, figure in window.domains.items()},
             exit_code=code,
             instrument_cpu_s=meter.instrument.cpu_s,
-            idle_power=None if at_rest is None else figure_data(at_rest.power),
-            net_energy=None if at_rest is None else figure_data(_net(window, at_rest)),
+            idle_power=None if before is None or after is None else figure_data(idle_power(before.power, after.power)),
+            net_energy=None if before is None else figure_data(window.net(before, after)),
         )
     try:
         if json:
@@ -94,21 +95,6 @@ def measure(
     if save is not None:
         save_record(measurement, save)
     sys.exit(code or 0)
-
-
-def _at_rest(meter: Meter, seconds: float) -> Window:
-    with meter.measure("idle") as window:
-        time.sleep(seconds)
-    return window
-
-
-def _net(window: Window, at_rest: Window) -> Figure:
-    """Energy above what the machine would have drawn at rest; the error of a sensor that both share cancels in part."""
-    from joulemark.figures import difference
-
-    rest = at_rest.energy * (window.duration_s / at_rest.duration_s)
-    net = difference(window.energy, rest)
-    return replace(net, boundary=replace(net.boundary, idle="net"))
 
 
 def _follow(pid: int, window: Window) -> None:

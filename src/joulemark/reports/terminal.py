@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulemark.figures import Figure
-from joulemark.readings import DomainRecord, Machine
+from joulemark.readings import DomainRecord, Machine, grade
 from joulemark.reports.benchmark import PER, Entry, Results
 from joulemark.reports.comparison import CompareReport
 from joulemark.reports.data import DoctorReport, FigureData, MeasureReport
@@ -91,20 +91,31 @@ def watch_view(power: FigureData, domains: Mapping[str, FigureData]) -> Renderab
 
 def doctor_view(report: DoctorReport) -> RenderableType:
     """Show sensors found and refused."""
-    used = _table(("domain", "left"), ("sensor", "left"), ("grade", "left"), ("covers", "left"), ("95 % width", "left"))
+    used = _table(
+        ("domain", "left"),
+        ("sensor", "left"),
+        ("grade", "left"),
+        ("covers", "left"),
+        ("95 % width", "left"),
+        ("updated every", "right"),
+    )
     for domain in report.domains:
+        left_out = "" if domain.counted else " (not added)" if domain.selected else " (not this program's)"
+        period_s = domain.accuracy.period_s
         used.add_row(
-            domain.name + ("" if domain.counted else " (not added)"),
+            domain.name + left_out,
             domain.sensor,
-            Text(domain.kind, style="green" if domain.kind == "measured" else "yellow"),
+            Text(f"{grade(domain)} {domain.kind}", style="green" if domain.kind == "measured" else "yellow"),
             ", ".join(domain.components).replace("_", " "),
             _width(domain),
+            format_duration(period_s) if period_s else "reading",
         )
     parts: list[RenderableType] = [
         Text(machine_line(report.machine), style="bold"),
         Text(""),
         Text("Read on this machine"),
         Padding(used, (0, 0, 0, 2)),
+        Text("  A: measured within ±6 %; B: within ±15 %; C: measured, wider; D: a model", style="dim"),
     ]
     if report.refused:
         refused = _table(("sensor", "left"), ("why it is not used", "left"))
