@@ -32,7 +32,19 @@ from joulemark.testing import (
     presets,
 )
 
-__all__ = ["FAULTS", "LOCKED", "SENSORS", "TRACES_AND_CONSTANT", "Cell", "Outcome", "of_figure", "run_all", "run_cell"]
+__all__ = [
+    "FAULTS",
+    "LOCKED",
+    "SENSORS",
+    "TRACES_AND_CONSTANT",
+    "Cell",
+    "Outcome",
+    "faulty",
+    "grid",
+    "of_figure",
+    "run_all",
+    "run_cell",
+]
 
 K95 = 1.959964
 """Half-width of a 95 % interval in standard uncertainties."""
@@ -94,51 +106,44 @@ class Outcome:
     fault: str = ""
 
 
-def _none(device: SimulatedDevice, start_s: float, end_s: float, rng: random.Random) -> SimulatedDevice:
-    return device
+Breaks = Callable[[SimulatedDevice, float, float], SimulatedDevice]
+"""Gives a device that does not behave in a window between two times."""
 
 
-def _faulty(make: Callable[[float, float], Fault | Reset], first: float = 0.3, last: float = 0.4) -> Breaks:
+def _with(make: Callable[[float, float], Fault | Reset], first: float = 0.3, last: float = 0.4) -> Breaks:
     """Give a fault from one part of the window to another."""
 
-    def breaks(device: SimulatedDevice, start_s: float, end_s: float, rng: random.Random) -> SimulatedDevice:
+    def breaks(device: SimulatedDevice, start_s: float, end_s: float) -> SimulatedDevice:
         length_s = end_s - start_s
-        fault = make(start_s + first * length_s, start_s + last * length_s)
-        return replace(device, faults=(*device.faults, fault))
+        return replace(device, faults=(make(start_s + first * length_s, start_s + last * length_s),))
 
     return breaks
 
 
-def _jitter(device: SimulatedDevice, start_s: float, end_s: float, rng: random.Random) -> SimulatedDevice:
-    return replace(device, jitter_s=0.2 * (device.period_s or 0.0))
+def _wrapping(before_s: float) -> Breaks:
+    """Let the counter wrap so long before the window closes."""
 
+    def breaks(device: SimulatedDevice, start_s: float, end_s: float) -> SimulatedDevice:
+        flows_j = device.gain * device.trace.between_j(0.0, end_s - before_s)
+        return replace(device, start_j=(device.domain.wrap_uj or 0) / 1e6 - flows_j)
 
-def _wraps(device: SimulatedDevice, start_s: float, end_s: float, rng: random.Random, *, before_s: float) -> (
-    SimulatedDevice
-):
-    """Let the counter wrap so long before the window closes; where it does not wrap, nothing happens."""
-    if device.domain.wrap_uj is None:
-        return device
-    flows_j = device.gain * device.trace.between_j(0.0, end_s - before_s)
-    return replace(device, start_j=device.domain.wrap_uj / 1e6 - flows_j)
+    return breaks
 
-
-Breaks = Callable[[SimulatedDevice, float, float, random.Random], SimulatedDevice]
 
 FAULTS: Mapping[str, Breaks] = {
-    "none": _none,
-    "lost for a while": _faulty(Lost),
-    "lost at the end": _faulty(lambda start_s, _: Lost(start_s)),
-    "withdrawn at the end": _faulty(lambda start_s, _: Denied(start_s), 0.7),
-    "reset": _faulty(lambda start_s, _: Reset(start_s), 0.5),
-    "stuck for a while": _faulty(Stuck),
-    "slow calls": _faulty(lambda start_s, end_s: Slow(start_s, end_s, takes_s=0.3)),
-    "garbage once": _faulty(lambda start_s, _: Garbage(start_s, start_s + 0.03)),
-    "jitter of 20 %": _jitter,
-    "wraps midway": lambda *a: _wraps(*a, before_s=(a[2] - a[1]) / 2),
-    "wraps 1 ms before the end": partial(_wraps, before_s=1e-3),
+    "none": lambda device, start_s, end_s: device,
+    "lost for a while": _with(Lost),
+    "lost at the end": _with(lambda start_s, _: Lost(start_s)),
+    "withdrawn": _with(lambda start_s, _: Denied(start_s), 0.7),
+    "reset": _with(lambda start_s, _: Reset(start_s), 0.5),
+    "stuck for a while": _with(Stuck),
+    "slow calls": _with(lambda start_s, end_s: Slow(start_s, end_s, takes_s=0.3)),
+    "garbage once": _with(lambda start_s, _: Garbage(start_s, start_s + 0.03)),
+    "updates jitter": lambda device, start_s, end_s: replace(device, jitter_s=0.2 * (device.period_s or 0.0)),
+    "wrap midway": _wrapping(5.0),
+    "wrap 1 ms before the end": _wrapping(1e-3),
 }
-"""What goes wrong in the window, at its 3rd to 4th tenth where nothing else is said."""
+"""What goes wrong in the window: from 3 to 4 tenths of it where nothing else is said."""
 
 
 def run_cell(cell: Cell, trials: int, seed: int = 0) -> tuple[Outcome, ...]:
@@ -147,7 +152,9 @@ def run_cell(cell: Cell, trials: int, seed: int = 0) -> tuple[Outcome, ...]:
     return tuple(_trial(cell, rng) for _ in range(trials))
 
 
-def run_all(cells: Sequence[Cell], trials: int, seed: int = 0, *, processes: int = 1) -> dict[Cell, tuple[Outcome, ...]]:
+def run_all(
+    cells: Sequence[Cell], trials: int, seed: int = 0, *, processes: int = 1
+) -> dict[Cell, tuple[Outcome, ...]]:
     """Give the outcomes of many cells."""
     run = partial(run_cell, trials=trials, seed=seed)
     if processes == 1:
@@ -160,8 +167,8 @@ def _trial(cell: Cell, rng: random.Random) -> Outcome:
     clock = SimulatedClock(start_s=rng.uniform(0.0, 100.0))
     before_s, pause_s = rng.uniform(0.5, 3.0), rng.uniform(0.1, 1.5)
     opens_s = clock.now_s + (before_s + pause_s if cell.state == "warm" else 0.0)
-    device = SENSORS[cell.sensor]("cpu-0" if cell.sensor.startswith("RAPL") else "gpu-0", TRACES_AND_CONSTANT[cell.trace])
-    device = FAULTS[cell.fault](device.drawn(rng), opens_s, opens_s + cell.length_s, rng)
+    device = _drawn(cell, rng)
+    device = FAULTS[cell.fault](device, opens_s, opens_s + cell.length_s)
     machine = SimulatedMachine([device], clock=clock)
     with Meter(machine.sensors, clock_ns=clock, synchronise=False) as meter:
         if cell.state == "warm":
@@ -174,6 +181,13 @@ def _trial(cell: Cell, rng: random.Random) -> Outcome:
         end_s = clock.now_s
         energy = window.stop().energy
     return of_figure(energy, machine.total_truth_j(start_s, end_s), device.gain)
+
+
+def _drawn(cell: Cell, rng: random.Random) -> SimulatedDevice:
+    """Draw a device from its specification; a counter has been running for long, so that it stands anywhere."""
+    name = "cpu-0" if cell.sensor.startswith("RAPL") else "gpu-0"
+    device = SENSORS[cell.sensor](name, TRACES_AND_CONSTANT[cell.trace]).drawn(rng)
+    return replace(device, start_j=rng.uniform(0.0, (device.domain.wrap_uj or 1e12) / 1e6))
 
 
 def of_figure(energy: Figure, truth_j: float, gain: float = 1.0) -> Outcome:
@@ -203,3 +217,15 @@ def grid(
         for trace in traces:
             for length_s in lengths_s:
                 yield from (Cell(sensor, trace, length_s, state) for state in states)
+
+
+def faulty(traces: Iterable[str], length_s: float = 10.0) -> Iterator[Cell]:
+    """Give every fault of every sensor that can have it."""
+    traces = tuple(traces)
+    for fault in FAULTS:
+        for sensor in SENSORS:
+            only = "RAPL" if fault.startswith("wrap") else "counter" if fault == "reset" else ""
+            counts = sensor.startswith("RAPL") or "counter" in sensor
+            if fault == "none" or (only == "RAPL" and not sensor.startswith(only)) or (only and not counts):
+                continue
+            yield from (Cell(sensor, trace, length_s, fault=fault) for trace in traces)

@@ -16,7 +16,7 @@ LEVEL = 0.01
 """A cell is significantly below 95 % if so few held would come up less often than this."""
 ERRORS = 4.0
 LEAST = 0.01
-"""An interval is too wide if what is not specification in it is more than `ERRORS` times the median error and `LEAST`."""
+"""An interval is too wide if the part that is not specification exceeds `ERRORS` median errors and `LEAST`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Verdict:
         trials: how many there were.
         named: how many of them gave no energy, but the name of a fault.
         held: how many of the others held the truth.
+        own: how many would have held it by that part of the interval alone which is not the sensor's specification, had
+            the sensor been right: what a wide specification hides.
         median, p95, worst: of the error, its sign left out.
         wide: median of the half-width that is not the sensor's specification.
     """
@@ -34,6 +36,7 @@ class Verdict:
     trials: int
     named: int
     held: int
+    own: int
     median: float
     p95: float
     worst: float
@@ -74,6 +77,7 @@ def verdict(outcomes: Iterable[Outcome]) -> Verdict:
         trials=len(every),
         named=len(every) - len(known),
         held=sum(outcome.held for outcome in known),
+        own=sum(abs(outcome.error) <= outcome.wide for outcome in known),
         median=statistics.median(errors) if errors else math.nan,
         p95=_quantile(errors, 0.95),
         worst=errors[-1] if errors else math.nan,

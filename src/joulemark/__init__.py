@@ -16,7 +16,7 @@ from __future__ import annotations
 # Type checkers take this for typing.TYPE_CHECKING; importing typing would take most of our import time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from joulemark._api import load, measure, run_suite
+    from joulemark._api import load, measure, merge, run_suite
     from joulemark.boundary import Boundary, Component
     from joulemark.errors import JoulemarkError
     from joulemark.figures import Evidence, Figure, Kind, difference, ratio, total
@@ -39,6 +39,7 @@ _HOMES = {
     "difference": "joulemark.figures",
     "load": "joulemark._api",
     "measure": "joulemark._api",
+    "merge": "joulemark._api",
     "ratio": "joulemark.figures",
     "run_suite": "joulemark._api",
     "total": "joulemark.figures",
@@ -58,6 +59,7 @@ __all__ = [
     "difference",
     "load",
     "measure",
+    "merge",
     "ratio",
     "run_suite",
     "total",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from joulemark.figures import Figure
     from joulemark.meter.window import Window
-    from joulemark.records.schema import Run
+    from joulemark.records.schema import Measurement, Run
 
-__all__ = ["load", "measure", "run_suite"]
+__all__ = ["load", "measure", "merge", "run_suite"]
 
 
 def measure(label: str = "") -> Window:
@@ -46,6 +47,23 @@ def load(path: str | Path) -> tuple[Run, ...]:
     from joulemark.records import load_runs
 
     return load_runs(Path(path))
+
+
+def merge(measurements: Iterable[str | Path | Measurement]) -> Figure:
+    """Add the energies of several nodes, in joules: each node once, whichever of its ranks measured it.
+
+    Args:
+        measurements: what `Window.save` wrote on each rank or node, as files or as records.
+
+    Raises:
+        UsageError: if they overlap on one node without being ranks of one job.
+        NotComparable: if their boundaries differ.
+        RecordError: if a file cannot be read.
+    """
+    from joulemark.records.files import load_measurement
+    from joulemark.records.merge import merge as merge_records
+
+    return merge_records(m if not isinstance(m, str | Path) else load_measurement(Path(m)) for m in measurements)
 
 
 def run_suite(

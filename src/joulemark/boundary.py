@@ -47,7 +47,7 @@ class Boundary:
         devices: ``active``: only the devices that worked; ``all``: every device of the machine.
         idle: ``gross``: with what the machine draws anyway; ``net``: without it.
         attribution: whose energy it is: ``machine``: of everything that ran on it; ``process``, ``cgroup``: the part of
-            a process and its children, or of a control group (`joulemark.meter.attribution`).
+            a process and its children, or of a control group (`joulemark.attribution`).
         phases: the phases counted, such as ``("query",)``; empty for a plain window.
         embodied: whether the making of the hardware is in it.
     """

@@ -18,6 +18,8 @@ KINDS = {
     "attribution": "attribution to this program",
     "idle": "idle power and its drift",
 }
+_KIND_OF = {"worth": "attribution", "CPU": "attribution", "drift": "idle", "unseen": "idle"}
+"""First words of error sources whose kind has another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The errors of a figure, largest first; `print` gives a table."""
+    """The errors of a figure, largest first; `print` gives a table.
+
+    Attributes:
+        figure: whose.
+        coverage: what is known of the power that no sensor sees, in words.
+    """
 
     figure: Figure
+    coverage: str = ""
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -65,11 +73,13 @@ class Budget:
         table.insert(1, "-" * len(table[0]))
         kinds = [f"{kind}: {KINDS[kind]}" for kind in KINDS if any(line.kind == kind for line in self.lines)]
         missing = [f"not covered: {part.name} ({part.reason})" for part in figure.evidence.missing]
-        return "\n".join([f"{figure}, 95 % interval; {figure.boundary}", *table, *kinds, *missing])
+        said = [self.coverage] if self.coverage else []
+        return "\n".join([f"{figure}, 95 % interval; {figure.boundary}", *table, *kinds, *missing, *said])
 
 
 def _line(error: Error, whole: float) -> Line:
-    kind = error.source.partition(" ")[0]
+    first = error.source.partition(" ")[0]
+    kind = _KIND_OF.get(first, first)
     return Line(kind if kind in KINDS else "other", error.source, abs(error.size), error.size**2 / whole)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from joulemark.attribution import Share, attribute
 from joulemark.boundary import Boundary, Component
 from joulemark.figures import Error, Figure, Kind, Part, Source, total
 
@@ -128,13 +129,15 @@ class DomainEnergy:
 class WindowRecord:
     """A stretch of monotonic time, in seconds, and the energy of each domain in it.
 
-    `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters.
+    `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters. `share` is
+    the part of the CPU time that counts, where not all of it does.
     """
 
     label: str
     start_s: float
     duration_s: float
     energies: tuple[DomainEnergy, ...]
+    share: Share | None = None
 
     def __post_init__(self) -> None:
         _refuse_negative(self, "duration_s")
@@ -262,15 +265,32 @@ def energy_figure(
     workload: str,
     phases: tuple[str, ...] = (),
 ) -> Figure:
-    """Give the energy of a window over all counted domains, in joules."""
+    """Give the energy of a window over all counted domains, in joules.
+
+    Where the window holds a share of the CPU time, that of the processors and what belongs to them is that share of it
+    (`joulemark.attribution`); a GPU counts as a whole.
+    """
     counted = [d for d in domains if d.counted]
     if not counted:
         none = Part("all", math.nan, Kind.UNAVAILABLE, "no sensor and no model covers this machine")
         return Figure.unavailable("J", Boundary.of((), phases=phases), [none])
     devices = counted_devices(domains)
-    return total(
+    figures = [
         domain_figure(window, d, session=session, workload=workload, phases=phases, devices=devices) for d in counted
-    )
+    ]
+    if window.share is None:
+        return total(figures)
+    processors = [f for f in figures if Component.GPU not in f.boundary.components]
+    others = [
+        replace(f, boundary=replace(f.boundary, attribution=window.share.policy))
+        for f in figures
+        if f not in processors
+    ]
+    if processors:
+        name = f"{session}@{window.start_s:.6f}+{window.duration_s:.6f}"
+        split = attribute(total(processors), window.share, duration_s=window.duration_s, workload=workload, window=name)
+        others.insert(0, split.active)
+    return total(others)
 
 
 def counted_devices(domains: Iterable[DomainRecord]) -> Literal["active", "all"]:

@@ -15,8 +15,8 @@ import pytest
 from joulemark.boundary import Boundary
 from joulemark.errors import CounterReset, SensorUnavailable, UsageError
 from joulemark.figures import Error, Figure, Kind, Part, total
-from joulemark.meter.attribution import WORTH_OF_CPU_TIME, Attributed, IdlePolicy, Share, attribute, share
-from joulemark.meter.cpu_time import TICK_S, Cgroup, CpuTime, ProcessTree, Scope, WholeMachine
+from joulemark.attribution import WORTH_OF_CPU_TIME, Attributed, IdlePolicy, Share, attribute
+from joulemark.meter.cpu_time import TICK_S, Cgroup, CpuTime, ProcessTree, Scope, WholeMachine, share
 from tests.simulated.processes import CgroupTree, ProcessTable
 
 CPU = Boundary.of(["cpu"])

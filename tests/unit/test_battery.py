@@ -10,7 +10,7 @@ from joulemark.errors import PermissionDenied, SensorUnavailable
 from joulemark.meter import Meter
 from joulemark.sensors import Places, discovery
 from joulemark.sensors.battery import BatterySensor
-from tests.simulated import Clock
+from joulemark.testing import SimulatedClock
 from tests.simulated.hwmon import PowerSupplyTree, deny, fail, put
 
 
@@ -20,7 +20,7 @@ def reading(root: Path) -> object:
 
 def test_a_laptop_on_its_battery_shows_its_power_and_adds_it_to_nothing(tmp_path: Path) -> None:
     PowerSupplyTree(tmp_path)
-    clock = Clock()
+    clock = SimulatedClock()
 
     with Meter([BatterySensor(tmp_path)], clock_ns=clock) as meter, meter.measure() as window:
         clock.advance(1.0)
@@ -40,7 +40,7 @@ def test_a_battery_without_a_power_shows_its_current_times_its_voltage(tmp_path:
 
 def test_a_laptop_put_on_the_mains_in_a_window_has_no_energy_for_it_but_the_reason(tmp_path: Path) -> None:
     tree = PowerSupplyTree(tmp_path)
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([BatterySensor(tmp_path)], clock_ns=clock)
 
     with meter, meter.measure() as window:
@@ -55,7 +55,7 @@ def test_a_laptop_put_on_the_mains_in_a_window_has_no_energy_for_it_but_the_reas
 
 def test_a_moment_on_the_mains_within_a_window_is_not_bridged(tmp_path: Path) -> None:
     tree = PowerSupplyTree(tmp_path)
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([BatterySensor(tmp_path)], clock_ns=clock)
 
     with meter, meter.measure() as window:

@@ -6,15 +6,16 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from joulemark.meter.accumulator import counter_step_uj
 
 from joulemark.boundary import Component
 from joulemark.errors import CounterReset, PermissionDenied, SensorError, SensorUnavailable
 from joulemark.meter import Meter, Window
-from joulemark.meter.accumulator import counter_step_uj
 from joulemark.sensors import Domain, Places, discover, discovery
 from joulemark.sensors.hwmon import HwmonSensor
 from joulemark.sensors.rapl import RaplSensor
-from tests.simulated import Clock, PowercapTree, Procfs
+from joulemark.testing import SimulatedClock
+from tests.simulated import PowercapTree, Procfs
 from tests.simulated.hwmon import GRACE, JETSON_NX, HwmonTree, deny, fail, put
 
 RADEON: dict[str, str | int] = {
@@ -31,7 +32,7 @@ def domains(root: Path) -> dict[str, Domain]:
 
 def measure(root: Path, *, seconds: float = 1.0, add_uj: dict[Path, int] | None = None) -> Window:
     """Measure a window in which counters advance and gauges stand still."""
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([HwmonSensor(root)], clock_ns=clock)
     with meter.measure() as window:
         for file, energy_uj in (add_uj or {}).items():

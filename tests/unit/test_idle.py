@@ -10,7 +10,7 @@ import pytest
 from joulemark.boundary import Boundary
 from joulemark.errors import UsageError
 from joulemark.figures import Error, Figure, Kind, NotComparable, Part
-from joulemark.meter.idle import UNSEEN_DRIFT, idle_energy, idle_power, net
+from joulemark.idle import UNSEEN_DRIFT, idle_energy, idle_power, net
 
 CPU = Boundary.of(["cpu"])
 GAIN = "gain of rapl:cpu-0 (s)"

@@ -11,7 +11,7 @@ from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorUnavailable
 from joulemark.meter import Meter
 from joulemark.sensors.ipmi import IpmiSensor
-from tests.simulated import Clock
+from joulemark.testing import SimulatedClock
 from tests.simulated.ipmitool import FakeIpmitool
 
 
@@ -25,7 +25,7 @@ def sensor(tool: FakeIpmitool, timeout_s: float = 2.0) -> IpmiSensor:
 
 
 def test_a_server_shows_its_power_at_the_input_of_its_supplies_and_adds_it_to_nothing(tool: FakeIpmitool) -> None:
-    clock = Clock()
+    clock = SimulatedClock()
     (domain,) = sensor(tool).domains
 
     with Meter([sensor(tool)], clock_ns=clock) as meter, meter.measure() as window:

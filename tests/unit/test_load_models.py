@@ -22,14 +22,15 @@ from joulemark.sensors.load_models import (
     between_families,
     processor_family,
 )
-from tests.simulated import Clock, Procfs
+from joulemark.testing import SimulatedClock
+from tests.simulated import Procfs
 
 CASCADE_LAKE = PROCESSOR_FAMILIES["Cascade Lake"]
 
 
 def measure(procfs: Procfs, *steps: tuple[float, dict[str, float]]) -> Window:
     """Measure a window in which time and CPU time pass, in seconds."""
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([CpuLoadModel(procfs.root)], clock_ns=clock)
     with meter.measure() as window:
         for seconds, spent_s in steps:
@@ -175,7 +176,7 @@ def test_without_proc_there_is_no_model(tmp_path: Path) -> None:
 
 def test_memory_draws_by_its_size_and_the_rules_in_use_are_the_ends_of_its_interval(tmp_path: Path) -> None:
     memory_kib = 1_149_000_000_000 // 1024
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([DramModel(Procfs(tmp_path, memory_kib=memory_kib).root)], clock_ns=clock)
 
     with meter.measure() as window:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pynvml
@@ -21,29 +22,36 @@ from joulemark.meter import Meter
 from joulemark.sensors import Domain
 from joulemark.sensors.nvml import NvmlSensor
 from joulemark.sensors.seam import PartialSensor
-from tests.simulated import Clock, FakeNvml, fake_nvml, nvml_library
+from joulemark.testing import SimulatedClock
+from tests.simulated import FakeNvml, fake_nvml, nvml_library
 
 __all__ = ["fake_nvml", "nvml_library"]
+
+
+class Timed:
+    """The sensor, with the driver's clock set to the time of each reading."""
+
+    def __init__(self, driver: FakeNvml) -> None:
+        self._driver = driver
+        self._sensor = NvmlSensor()
+        self.name, self.domains, self.close = self._sensor.name, self._sensor.domains, self._sensor.close
+
+    def read(self, now_ns: int) -> Mapping[str, int | SensorError]:
+        self._driver.set_now(now_ns / 1e9)
+        return self._sensor.read(now_ns)
+
+    def read_domain(self, name: str, now_ns: int) -> int | SensorError:
+        self._driver.set_now(now_ns / 1e9)
+        return self._sensor.read_domain(name, now_ns)
 
 
 class Bench:
     """A meter and a driver on one clock."""
 
     def __init__(self, driver: FakeNvml) -> None:
-        self._driver = driver
-        self.clock = Clock()
-        self.meter = Meter([NvmlSensor()], clock_ns=self.clock)
-
-    def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self._driver.set_now(self.clock.now_s)
-
-    def sample(self, seconds: float, every_s: float = 0.1) -> None:
-        """Let time pass and read now and then, as the sampler does."""
-        for _ in range(round(seconds / every_s)):
-            self.advance(every_s)
-            with self.meter.measure():
-                pass
+        self._clock = SimulatedClock()
+        self.meter = Meter([Timed(driver)], clock_ns=self._clock)
+        self.advance = self._clock.advance
 
 
 def sinusoid_j(power_w: float, swing_w: float, period_s: float, t: float) -> float:
@@ -89,7 +97,7 @@ def test_a_gpu_without_a_counter_is_sampled_as_a_gauge(fake_nvml: FakeNvml) -> N
     bench = Bench(fake_nvml)
 
     with bench.meter.measure() as window:
-        bench.sample(6)
+        bench.advance(6)
 
     assert bench.meter.domains[0].name == "gpu-0"
     # Trapezoids of 100 ms on a period of 4 s: h^2 / 12 * (2 pi / 4)^2, 0.2 % of the swinging part.
@@ -127,7 +135,7 @@ def test_a_counter_that_was_away_and_came_back_has_lost_nothing(fake_nvml: FakeN
     bench = Bench(fake_nvml)
 
     with bench.meter.measure() as window:
-        bench.sample(4, every_s=0.5)
+        bench.advance(4)
 
     assert window.energy.value == pytest.approx(400)
 
@@ -137,9 +145,9 @@ def test_a_gauge_that_was_away_has_and_says_so(fake_nvml: FakeNvml) -> None:
     bench = Bench(fake_nvml)
 
     with bench.meter.measure() as window:
-        bench.sample(4, every_s=0.5)
+        bench.advance(4)
     with bench.meter.measure() as later:
-        bench.sample(1)
+        bench.advance(1)
 
     assert not window.energy.available
     assert "lost" in str(window.energy)
@@ -188,6 +196,7 @@ import json, time
 from joulemark.meter import Meter
 from joulemark.sensors import Domain
 from joulemark.sensors.nvml import NvmlSensor
+from joulemark.testing import SimulatedClock
 with Meter([NvmlSensor()]) as meter:
     with meter.measure() as window:
         time.sleep(0.6)

@@ -10,12 +10,13 @@ from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
 from joulemark.meter import Meter, Window
 from joulemark.sensors.rapl import RaplSensor
-from tests.simulated import RANGE_UJ, Clock, PowercapTree
+from joulemark.testing import SimulatedClock
+from tests.simulated import RANGE_UJ, PowercapTree
 
 
 def measure(tree: PowercapTree, *flows_j: dict[str, float], each_s: float = 1.0) -> Window:
     """Measure a window in which these energies flow, one after the other."""
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([RaplSensor(tree.root)], clock_ns=clock)
     with meter.measure() as window:
         for flow_j in flows_j:
@@ -132,7 +133,7 @@ def test_a_window_over_a_wrap_and_one_that_ends_just_after_it_are_exact(tmp_path
 
 def test_a_failed_read_is_neither_a_zero_nor_a_wrap(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, psys=False, mmio=False)
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([RaplSensor(tmp_path)], clock_ns=clock)
     with meter.measure() as window:
         tree.flow({"package-0": 500, "package-1": 300})
@@ -148,7 +149,7 @@ def test_a_failed_read_is_neither_a_zero_nor_a_wrap(tmp_path: Path) -> None:
 
 def test_a_read_that_fails_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, packages=("package-0",), psys=False, mmio=False)
-    clock = Clock()
+    clock = SimulatedClock()
     meter = Meter([RaplSensor(tmp_path)], clock_ns=clock)
     with meter.measure() as whole:
         clock.advance(1)

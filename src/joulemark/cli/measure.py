@@ -47,8 +47,8 @@ def measure(
 
     Exit code and signals are those of the command. The report goes to standard error.
     """
+    from joulemark.idle import idle_power
     from joulemark.meter import Meter
-    from joulemark.meter.idle import idle_power
     from joulemark.records import save as save_record
     from joulemark.reports.data import MeasureReport, figure_data
 

@@ -7,7 +7,7 @@ It is read at the edges of a window:
 - of a process tree from ``/proc/<pid>/stat``, see `ProcessTree`;
 - of a control group from its accounting file, see `Cgroup`.
 
-Whose energy that makes what is `joulemark.meter.attribution`'s.
+Whose energy that makes what is `joulemark.attribution`'s.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from joulemark.errors import SensorUnavailable
+from joulemark.attribution import Policy, Share
+from joulemark.errors import CounterReset, SensorUnavailable
 
-__all__ = ["TICK_S", "Cgroup", "CpuTime", "Policy", "ProcessTree", "Scope", "WholeMachine"]
-
-Policy = Literal["machine", "process", "cgroup"]
+__all__ = ["TICK_S", "Cgroup", "CpuTime", "ProcessTree", "Scope", "WholeMachine", "share"]
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """Unit of the times in ``/proc``: USER_HZ, 10 ms nearly everywhere (proc(5), sysconf(3))."""
@@ -68,6 +67,41 @@ class Scope(Protocol):
             SensorUnavailable: if they cannot be read (any more).
         """
         ...
+
+
+def share(before: CpuTime, after: CpuTime) -> Share:
+    """Give a scope's share of the CPU time between two readings.
+
+    A counter that shows whole steps q is off by a rectangular q / sqrt(12) at each edge (JCGM 100:2008, 4.3.7). Where
+    the scope's clock and the machine's disagree by more than that (short bursts slip between the ticks that count busy
+    time), the disagreement is the uncertainty.
+
+    Raises:
+        CounterReset: if one of the counters ran backwards.
+    """
+    policy = after.policy
+    scope_s = after.scope_s - before.scope_s
+    busy_s = after.machine_busy_s - before.machine_busy_s
+    # Idle counters may step back by a little (proc(5): iowait is not reliable); there is no more busy than capacity.
+    capacity_s = max(after.machine_capacity_s - before.machine_capacity_s, busy_s)
+    if scope_s < 0 or busy_s < 0:
+        raise CounterReset("CPU time ran backwards: its counters were reset or belong to something else now")
+    if busy_s == 0:
+        busy_of_capacity = 0.0 if capacity_s > 0 else math.nan
+        return Share(policy=policy, of_busy=math.nan, busy_of_capacity=busy_of_capacity, uncertainty=math.nan)
+    if policy == "machine":
+        return Share(policy=policy, of_busy=1.0, busy_of_capacity=busy_s / capacity_s, uncertainty=0.0)
+    raw = scope_s / busy_s
+    of_busy = min(raw, 1.0)
+    counted = math.hypot(
+        math.hypot(before.scope_u_s, after.scope_u_s), of_busy * math.hypot(before.busy_u_s, after.busy_u_s)
+    )
+    return Share(
+        policy=policy,
+        of_busy=of_busy,
+        busy_of_capacity=busy_s / capacity_s,
+        uncertainty=max(counted / busy_s, raw - of_busy),
+    )
 
 
 class WholeMachine:

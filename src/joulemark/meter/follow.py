@@ -240,8 +240,11 @@ class Grid:
         Returns:
             Whether it is certain which of the updates it was.
         """
-        steps = max(1, int((high_ns - self.tick_ns + self.unsure_ns) // self.period_ns))
+        steps = max(1, int((high_ns - self.tick_ns) // self.period_ns))
         expected, unsure = self._predicted(steps)
+        following, around = self._predicted(steps + 1)
+        if following - around <= high_ns:  # it may have come early
+            steps, expected, unsure = steps + 1, following, around
         if unsure >= self.period_ns / 2:  # left alone for so long that its phase is lost
             if high_ns - low_ns > self.period_ns:
                 return False
@@ -447,7 +450,7 @@ class GaugeFollower:
         except SensorError as error:
             self.error = error
             return ()
-        self.error = None
+        failed, self.error = self.error, None
         middle_ns = (before_ns + after_ns) // 2
         shown_uw, self._shown_uw = self._shown_uw, power_uw
         if shown_uw is None:
@@ -455,7 +458,8 @@ class GaugeFollower:
         longest_ns = max(MAX_GAP_S * 1e9, 3 * self.period_ns) + self.period_ns
         if middle_ns - self._done_ns > longest_ns:
             silent_s = (middle_ns - self._done_ns) / 1e9
-            self.reasons.append(SensorUnavailable(f"{self.domain.name}: no power reading for {silent_s:.1f} s"))
+            silent = SensorUnavailable(f"{self.domain.name}: no power reading for {silent_s:.1f} s")
+            self.reasons.append(failed or silent)
             return self._begun(before_ns, middle_ns)
         if power_uw != shown_uw:
             self._changed(self._still_ns, after_ns, before_ns)

@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -23,8 +25,16 @@ from joulemark.sensors.seam import Domain, Sensor
 __all__ = ["Host", "SchedulingClock", "SimulatedHost", "ThreadHost"]
 
 
+LOOK_NS = 200_000_000
+"""How often it is looked whether a sensor hangs that is waited for."""
+
+
 class Host(Protocol):
     """Runs trackers."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody reads the sensors any more, so that another host is needed."""
 
     @property
     def timelines(self) -> Mapping[str, Timeline]:
@@ -66,6 +76,10 @@ class _Timelines:
             self.timelines[domain.name].error = error
             self.news.notify_all()
 
+    def lost(self, domains: Sequence[Domain], reason: str) -> None:
+        for domain in domains:
+            self.failed(domain, SensorUnavailable(f"{domain.name}: {reason}"))
+
 
 def unsettled(timelines: Mapping[str, Timeline], time_ns: int, now_ns: int) -> int:
     """How much longer it may be worth to wait for the energy at a moment, in nanoseconds; 0 if it is not."""
@@ -80,6 +94,8 @@ def unsettled(timelines: Mapping[str, Timeline], time_ns: int, now_ns: int) -> i
 class ThreadHost:
     """Runs each tracker in a thread of its own, which ends with the program."""
 
+    ended = False
+
     def __init__(
         self, sensors: Sequence[tuple[Sensor, tuple[Domain, ...]]], clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
@@ -89,8 +105,9 @@ class ThreadHost:
         self.timelines = self._sink.timelines
         self.trackers = [Tracker(sensor, domains, self._sink, clock_ns) for sensor, domains in sensors]
         self._locks = [threading.Condition() for _ in self.trackers]
-        self._ended = False
+        self._stopped = False
         self._threads: list[threading.Thread] = []
+        renew_after_fork(self)
 
     def opened(self) -> None:
         """A window was opened."""
@@ -103,8 +120,12 @@ class ThreadHost:
             thread = threading.Thread(
                 target=self._run, args=(tracker, self._locks[index]), name="joulemark-sampler", daemon=True
             )
+            try:
+                thread.start()
+            except RuntimeError as error:  # too many threads, or the program is about to end
+                self._sink.lost(tracker.domains, f"nobody can read it: {error}")
+                continue
             self._threads.append(thread)
-            thread.start()
 
     def closed(self) -> None:
         """A window was closed."""
@@ -119,9 +140,9 @@ class ThreadHost:
     def _run(self, tracker: Tracker, lock: threading.Condition) -> None:
         while True:
             with lock:
-                while not self._ended and (wait_ns := tracker.due_ns() - self._clock_ns()) > 0:
+                while not self._stopped and (wait_ns := tracker.due_ns() - self._clock_ns()) > 0:
                     lock.wait(None if wait_ns > NEVER_NS // 2 else wait_ns / 1e9)
-                if self._ended:
+                if self._stopped:
                     tracker.sensor.close()
                     return
             tracker.read()
@@ -129,10 +150,14 @@ class ThreadHost:
     def settle(self, time_ns: int) -> None:
         """Wait until every curve that will reach beyond `time_ns` does; a sensor that hangs is named."""
         with self._sink.news:
-            while (wait_ns := unsettled(self.timelines, time_ns, self._clock_ns())) > 0:
-                self._sink.news.wait(wait_ns / 1e9)
-        for tracker in self.trackers:
-            name_hanging(self.timelines, tracker.domains, tracker.busy_since_ns, self._clock_ns())
+            while True:
+                now_ns = self._clock_ns()
+                for tracker in self.trackers:
+                    name_hanging(self.timelines, tracker.domains, tracker.busy_since_ns, now_ns)
+                wait_ns = unsettled(self.timelines, time_ns, now_ns)
+                if wait_ns <= 0:
+                    return
+                self._sink.news.wait(min(wait_ns, LOOK_NS) / 1e9)
 
     def cost(self) -> tuple[int, int]:
         """How often sensors were read, and the CPU time that took, in nanoseconds."""
@@ -142,9 +167,18 @@ class ThreadHost:
         """Give a host of the same sensors for a process that was forked, which has none of these threads."""
         return ThreadHost(self._sensors, self._clock_ns)
 
+    def forked(self) -> None:
+        """Take note that the threads are gone, and let go of the locks that they may have held."""
+        self._sink.news = threading.Condition()
+        self._locks = [threading.Condition() for _ in self.trackers]
+        self._threads = []
+        for tracker in self.trackers:
+            tracker.busy_since_ns = 0
+            self._sink.lost(tracker.domains, "the threads that read it did not come along when the process was forked")
+
     def close(self) -> None:
         """Stop the threads; each closes its sensor when it is not reading it."""
-        self._ended = True
+        self._stopped = True
         for lock in self._locks:
             with lock:
                 lock.notify()
@@ -187,6 +221,8 @@ class SimulatedHost:
         clock: theirs.
         latency_ns: time between a window's edge and the reading that it causes.
     """
+
+    ended = False
 
     def __init__(
         self,
@@ -236,3 +272,24 @@ class SimulatedHost:
         """Close the sensors."""
         for tracker in self.trackers:
             tracker.sensor.close()
+
+
+class _Forked(Protocol):
+    def forked(self) -> None: ...
+
+
+_hosts: weakref.WeakSet[_Forked] = weakref.WeakSet()
+
+
+def renew_after_fork(host: _Forked) -> None:
+    """Have a host's `forked` called in every process that is forked from this one."""
+    _hosts.add(host)
+
+
+def _after_fork() -> None:
+    for host in list(_hosts):
+        host.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

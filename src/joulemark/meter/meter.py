@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -16,7 +17,7 @@ from joulemark.meter.edges import EdgeReader, Mark
 from joulemark.meter.follow import ReadingFollower, follower
 from joulemark.meter.hosts import Host, SchedulingClock, SimulatedHost, ThreadHost
 from joulemark.meter.launch import Launched, launch
-from joulemark.meter.process import ProcessHost, order
+from joulemark.meter.process import DISCOVERY_S, ProcessHost, order
 from joulemark.meter.timeline import Edge
 from joulemark.meter.window import Window
 from joulemark.readings import DomainEnergy, DomainRecord, Instrument, Machine, Refusal
@@ -24,6 +25,8 @@ from joulemark.sensors.seam import Domain, Sensor
 from joulemark.units import format_duration
 
 if TYPE_CHECKING:
+    from joulemark.attribution import Policy
+    from joulemark.meter.cpu_time import CpuTime, Scope
     from joulemark.sensors.discovery import Places
 
 __all__ = ["Devices", "Meter", "default_meter"]
@@ -45,6 +48,9 @@ class Meter:
             or `Sensor` objects; all that this machine has without it.
         devices: which GPUs count: those that this process may use (``CUDA_VISIBLE_DEVICES``), all, or the domains
             that are named (``["gpu-0"]``). The others are shown, and not added.
+        attribution: whose energy counts: everything that runs on the machine, or of the processors and what belongs to
+            them the part of this process and its children (``process``) or of its control group (``cgroup``), by CPU
+            time. GPUs count as a whole.
         synchronise: whether accelerator work that is under way is waited for at the edges of a window, through the
             frameworks that the program has already loaded.
         clock_ns: monotonic time in nanoseconds.
@@ -60,6 +66,7 @@ class Meter:
         sensors: Sequence[Sensor | str] | None = None,
         *,
         devices: Devices = "visible",
+        attribution: Policy = "machine",
         synchronise: bool = True,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         places: Places | None = None,
@@ -68,6 +75,7 @@ class Meter:
         self.refused: tuple[Refusal, ...] = ()
         self.session = os.urandom(4).hex()
         self._synchronise = synchronise
+        self._cpu_scope = _scope_of(attribution)
         self._clock_ns = clock_ns
         self._places = places
         self._only, self._urls, given = _asked_for(sensors)
@@ -83,6 +91,8 @@ class Meter:
         self._count = 0
         self._pending: weakref.WeakSet[Window] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._anew = threading.Lock()
+        self._next_anew_ns, self._times_anew = 0, 0
         self._beating = False
         self._ended = threading.Event()
         self._pid = os.getpid()
@@ -97,9 +107,9 @@ class Meter:
         places = self._places or Places()
         try:
             host = ProcessHost(launched or launch(order(self._places, self._only, self._urls)))
+            host.discover()
         except OSError:
             return self._found_here()
-        host.discover()
         self.refused = host.refused
         prompt: list[tuple[Sensor, tuple[Domain, ...]]] = []
         seen = []
@@ -117,7 +127,7 @@ class Meter:
     def _found_here(self) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
         from joulemark.sensors.discovery import discover
 
-        found = discover(self._places, only=self._only, urls=self._urls)
+        found = discover(self._places, only=self._only, urls=self._urls, deadline_s=DISCOVERY_S)
         self.refused = found.refused
         return self._given(found.sensors)
 
@@ -198,8 +208,9 @@ class Meter:
         notes = self._synchronised()
         if not self._beating:
             self._start_beating()
-        if self._pid != os.getpid():
-            self._sample_anew()
+        if self._pid != os.getpid() or self._host.ended:
+            with self._anew:
+                self._sample_anew()
         now_ns, marks = self._edges.read()
         self._host.opened()
         with self._lock:
@@ -246,6 +257,24 @@ class Meter:
             found.append(DomainEnergy(domain=name, unavailable=str(own)) if isinstance(own, SensorError) else own)
         return tuple(found)
 
+    def _cpu_time(self) -> CpuTime | SensorError | None:
+        """Read how much CPU time the scope has had, where it is asked for."""
+        if self._cpu_scope is None or isinstance(self._cpu_scope, SensorError):
+            return self._cpu_scope
+        try:
+            return self._cpu_scope.read()
+        except SensorError as error:
+            return error
+
+    def _without_processors(self, energies: Sequence[DomainEnergy], reason: SensorError) -> tuple[DomainEnergy, ...]:
+        """Leave out energies that would have had to be split by CPU time."""
+        return tuple(
+            energy
+            if Component.GPU in self._seen[energy.domain].components or energy.energy_j is None
+            else DomainEnergy(domain=energy.domain, unavailable=str(reason))
+            for energy in energies
+        )
+
     # Between edges
 
     def _start_beating(self) -> None:
@@ -257,37 +286,60 @@ class Meter:
         if isinstance(self._clock_ns, SchedulingClock):
             _beat_on(self._clock_ns, weakref.ref(self), interval_ns)
         elif interval_ns < SETTLE_S * 1e9 or self._host.timelines:
-            threading.Thread(
-                target=_beat, args=(weakref.ref(self), self._ended, interval_ns / 1e9), name="joulemark", daemon=True
-            ).start()
+            with contextlib.suppress(RuntimeError):  # no thread can be started any more: the program is about to end
+                threading.Thread(
+                    target=_beat,
+                    args=(weakref.ref(self), self._ended, interval_ns / 1e9),
+                    name="joulemark",
+                    daemon=True,
+                ).start()
 
     def _beat(self) -> None:
         """Keep counters from wrapping unseen, and work out what nobody has asked for yet."""
         if self._edges.heartbeat_ns < 2**62:
             self._edges.read()
+        settled_ns = self._clock_ns() - round(SETTLE_S * 1e9)
         for window in list(self._pending):
-            window._note()
+            window._note(settled_ns)
 
     # Forks
 
     def _forked(self) -> None:
         """Be ready for windows in a forked child: its threads are gone, and another thread may have held a lock."""
-        self._lock = threading.Lock()
+        self._lock, self._anew = threading.Lock(), threading.Lock()
         self._edges.forked()
         self._beating = False
 
     def _sample_anew(self) -> None:
-        """Follow the sensors for this process, which was forked from the one that did."""
-        self._pid = os.getpid()
-        if isinstance(self._host, ProcessHost):
-            try:
-                host = ProcessHost(launch(order(self._places, self._only, self._urls)))
-            except OSError:
+        """Follow the sensors again: in a forked process, or after the end of the process that did."""
+        if self._pid != os.getpid():
+            self._pid, self._times_anew = os.getpid(), 0
+            if isinstance(self._host, ThreadHost):
+                self._host = self._host.again()
                 return
-            host.discover()
-            self._host = host
-        elif isinstance(self._host, ThreadHost):
-            self._host = self._host.again()
+        elif not self._host.ended or self._clock_ns() < self._next_anew_ns:
+            return
+        # A driver that ends its process again and again is tried more and more seldom.
+        self._next_anew_ns = self._clock_ns() + (1_000_000_000 << self._times_anew)
+        self._times_anew = min(self._times_anew + 1, 10)
+        if isinstance(self._host, ProcessHost):
+            with contextlib.suppress(OSError):
+                host = ProcessHost(launch(order(self._places, self._only, self._urls)))
+                host.discover()
+                self._host = host
+
+
+def _scope_of(policy: Policy) -> Scope | SensorError | None:
+    if policy == "machine":
+        return None
+    from joulemark.meter.cpu_time import Cgroup, ProcessTree
+
+    if policy not in {"process", "cgroup"}:
+        raise UnknownName("attribution", policy, ["machine", "process", "cgroup"])
+    try:
+        return ProcessTree() if policy == "process" else Cgroup()
+    except SensorError as error:
+        return error
 
 
 def _asked_for(
@@ -387,6 +439,8 @@ def default_meter(launched: Launched | None = None) -> Meter:
     with _default_lock:
         if _default is None:
             _default = Meter(launched=launched)
+        elif launched is not None:  # two threads at once
+            ProcessHost(launched).close()
         return _default
 
 

@@ -1,29 +1,30 @@
 """A process of its own that reads the sensors, so that no workload can starve them and no sensor can hold it up.
 
 It is not a child of the measured program (which may wait for its children), has a session of its own (so that Ctrl-C
-does not reach it), holds none of the program's descriptors, and ends with the program however that ends. The program
-talks to it through a named pipe that it opens anew each time, and hears from it through shared memory.
+does not reach it), holds none of the program's descriptors, and ends with the program however that ends. Both talk
+through shared memory; a named pipe, which the program opens anew each time, wakes the process up.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import pickle
 import select
+import signal
+import struct
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joulemark.errors import SensorUnavailable
-from joulemark.meter.hosts import name_hanging, unsettled
-from joulemark.meter.launch import Launched, remove_folder
-from joulemark.meter.ring import RingReader, RingWriter
+from joulemark.meter.hosts import name_hanging, renew_after_fork, unsettled
+from joulemark.meter.launch import Launched, birth, remove_folder
+from joulemark.meter.ring import Asked, RingReader, RingWriter
 from joulemark.meter.timeline import Timeline
 from joulemark.meter.tracker import NEVER_NS, Tracker
 from joulemark.readings import Refusal
@@ -32,13 +33,16 @@ from joulemark.sensors.seam import Domain, Sensor
 if TYPE_CHECKING:
     from joulemark.sensors.discovery import Places
 
-__all__ = ["Found", "ProcessHost", "order", "serve"]
+__all__ = ["DISCOVERY_S", "Found", "ProcessHost", "order", "serve"]
 
 DISCOVERY_S = 10.0
 """Time that sensors have to answer for the first time; drivers of many GPUs take some seconds."""
-_OPENED, _CLOSED, _END = b"o", b"c", b"e"
+_STARTED = b"joulemark"
+_LENGTH = struct.Struct("@Q")
 _LOOK_NS = 2_000_000
 _WATCH_S = 1.0
+_TOGETHER_S = 0.002
+"""Edges that follow each other within this time wake the process up once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,56 +81,87 @@ class ProcessHost:
         self.found: tuple[Found, ...] = ()
         self.refused: tuple[Refusal, ...] = ()
         self._launched = launched
+        self._program = os.getpid()
+        self._sampler = 0
+        self._discovered = False
         self._reader: RingReader | None = None
         self._numbered: list[Timeline] = []
+        self.forked()
+        renew_after_fork(self)
+
+    def forked(self) -> None:
+        """Let go of locks that another thread may have held when the process was forked."""
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        if self._reader is not None:
+            self._reader.forked()
 
     def discover(self) -> None:
-        """Wait for what the process found; it has found nothing if it does not answer in time."""
-        pipe = self._launched.pipe
-        data, deadline = b"", time.monotonic() + DISCOVERY_S + 2
-        while (left := deadline - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
-            part = os.read(pipe, 1 << 16)
-            if not part:
-                break
-            data += part
-        os.close(pipe)
-        # The process that was started has left the sampling to its own child; the program may have waited for it.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._launched.pid, 0)
+        """Wait for what the process found; it has found nothing if it does not answer in time.
+
+        Raises:
+            OSError: if it did not even start: then this program may look for sensors itself.
+        """
+        self._discovered = True
+        data = b"".join(_parts(self._launched.pipe))
+        _bury(self._launched.pid)
+        if not data.startswith(_STARTED):
+            remove_folder(self._launched.folder)
+            raise ChildProcessError("the sampling process did not start")
         try:
-            self.found, self.refused = pickle.loads(data)  # noqa: S301 - our own process wrote it
+            self._sampler, self.found, self.refused = pickle.loads(_content(data))  # noqa: S301 - our own process
         except (EOFError, pickle.UnpicklingError):
-            nothing = "the process that reads sensors did not say what it found"
+            remove_folder(self._launched.folder)
+            nothing = "the process that reads sensors did not say what it found: a driver ended it, or does not answer"
             self.refused = (Refusal(sensor="sampling process", reason=nothing),)
             return
         followed = [domain for found in self.found for domain in found.followed]
         if followed:
             self._numbered = [Timeline(domain) for domain in followed]
-            self.timelines = {timeline.domain.name: timeline for timeline in self._numbered}
             self._reader = RingReader(Path(self._launched.folder))
+            self.timelines = {timeline.domain.name: timeline for timeline in self._numbered}
 
     def opened(self) -> None:
         """A window was opened."""
-        self._tell(_OPENED)
+        self._ask(Asked(opened=1))
 
     def closed(self) -> None:
         """A window was closed."""
-        self._tell(_CLOSED)
+        self._ask(Asked(closed=1))
 
-    def _tell(self, word: bytes) -> None:
-        if not self.timelines:
+    def _ask(self, more: Asked) -> None:
+        if self._reader is None:
             return
-        try:
+        if os.getpid() != self._program:  # a forked child: what its parent has open is its parent's to close
+            more = Asked(edges=1)
+        with self._asking:
+            self._reader.ask(more)
+        self._wake()
+
+    def _wake(self) -> None:
+        # Without a descriptor to spare, or while the process hangs, it notices later.
+        with contextlib.suppress(OSError):
             pipe = os.open(f"{self._launched.folder}/wake", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return  # it has ended; its domains will be unavailable
+            try:
+                os.write(pipe, b".")
+            finally:
+                os.close(pipe)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended, though it is needed."""
+        if self._reader is None:
+            return False
         try:
-            os.write(pipe, word)
+            os.kill(self._sampler, 0)
+        except ProcessLookupError:
+            return True
         except OSError:
-            pass  # it does not read: it hangs, and will be named
-        finally:
-            os.close(pipe)
+            return False
+        return self._silent_s(time.monotonic_ns()) > 2 * _WATCH_S and birth(self._sampler) is None
+
+    def _silent_s(self, now_ns: int) -> float:
+        return 0.0 if self._reader is None else (now_ns - self._reader.alive_ns) / 1e9
 
     def settle(self, time_ns: int) -> None:
         """Wait until every curve that will reach beyond `time_ns` does; a sensor that hangs is named."""
@@ -143,20 +178,30 @@ class ProcessHost:
         if self._reader is None:
             return
         with self._lock:
+            ended = self.ended  # before the last entries are taken
             for number, point, reason in self._reader.entries():
                 timeline = self._numbered[number]
                 if point is not None:
                     timeline.add(point)
                 elif reason is not None:
                     timeline.reasons.append(reason)
-            silent_ns = now_ns - self._reader.alive_ns
             for number, timeline in enumerate(self._numbered):
-                timeline.error, busy_since_ns = self._reader.state(number)
-                name_hanging(self.timelines, [timeline.domain], busy_since_ns, now_ns)
-                if silent_ns > 4e9 * _WATCH_S:
-                    timeline.error = SensorUnavailable(
-                        f"{timeline.domain.name}: the process that reads it has been silent for {silent_ns / 1e9:.1f} s"
-                    )
+                self._judge(number, timeline, ended, now_ns)
+
+    def _judge(self, number: int, timeline: Timeline, ended: bool, now_ns: int) -> None:
+        assert self._reader is not None  # noqa: S101 - it is asked where there is one
+        timeline.error, busy_since_ns = self._reader.state(number)
+        lost = timeline.points[-1].breaks - len(timeline.reasons) if timeline.points else 0
+        timeline.reasons += [SensorUnavailable("its reason is no longer on record")] * lost
+        name, silent_s = timeline.domain.name, self._silent_s(now_ns)
+        if ended:
+            timeline.error = SensorUnavailable(f"{name}: the process that read it has ended")
+        elif silent_s > 4 * _WATCH_S:
+            timeline.error = SensorUnavailable(
+                f"{name}: the process that reads it has been silent for {silent_s:.1f} s"
+            )
+        else:
+            name_hanging(self.timelines, [timeline.domain], busy_since_ns, now_ns)
 
     def cost(self) -> tuple[int, int]:
         """How often sensors were read, and the CPU time of the sampling process, in nanoseconds."""
@@ -164,8 +209,48 @@ class ProcessHost:
 
     def close(self) -> None:
         """End the process."""
-        self._tell(_END)
+        if not self._discovered:
+            with contextlib.suppress(OSError):
+                os.close(self._launched.pipe)
+            _bury(self._launched.pid)
+        with contextlib.suppress(OSError):
+            pipe = os.open(f"{self._launched.folder}/wake", os.O_WRONLY | os.O_NONBLOCK)
+            remove_folder(self._launched.folder)  # which it looks for when it wakes up
+            os.close(pipe)
         remove_folder(self._launched.folder)
+
+
+def _parts(pipe: int) -> Iterator[bytes]:
+    """Give what comes out of a pipe until the answer is complete, nothing more will come, or the time is over."""
+    so_far, deadline = b"", time.monotonic() + DISCOVERY_S + 2
+    with contextlib.suppress(OSError):  # somebody may have closed it
+        while (left := deadline - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
+            part = os.read(pipe, 1 << 16)
+            yield part
+            so_far += part
+            if not part or _content(so_far):
+                break
+    with contextlib.suppress(OSError):
+        os.close(pipe)
+
+
+def _content(data: bytes) -> bytes:
+    """Give the pickle in an answer if all of it is there; the pipe's end may be open in a forked child for long."""
+    start = len(_STARTED) + _LENGTH.size
+    if len(data) < start:
+        return b""
+    end = start + _LENGTH.unpack_from(data, len(_STARTED))[0]
+    return data[start:end] if len(data) >= end else b""
+
+
+def _bury(pid: int) -> None:
+    """Wait for the process that was started: it has left the sampling to its own child, or is stuck and is ended."""
+    with contextlib.suppress(OSError):  # the program may have waited for it
+        deadline = time.monotonic() + 0.2
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
 
 
 def order(
@@ -187,35 +272,47 @@ def order(
 
 def serve() -> None:
     """Run the sampling process; its second argument is the folder with its orders."""
-    os.setsid()
+    with contextlib.suppress(PermissionError):  # it leads a session already
+        os.setsid()
+    starter = os.getpid()
     if os.fork():
         os._exit(0)  # the program must not have a child that it does not know
-    folder = sys.argv[2]
-    told: dict[str, Any] = ast.literal_eval(Path(folder, "order").read_text(encoding="utf-8"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What is said to all processes of a job is said to the program: it may still have to measure its own end.
+        signal.signal(number, signal.SIG_IGN)
     answer = os.dup(1)
     os.dup2(2, 1)
     os.closerange(answer + 1, 1 << 16)
+    folder = Path(sys.argv[2])
     try:
-        _Sampling(Path(folder), told).run(answer)
+        told: dict[str, Any] = eval((folder / "order").read_text(encoding="utf-8"))  # noqa: S307 - our own program's
+        while os.getppid() == starter:
+            time.sleep(0.0002)
+        if os.getppid() != told["parent"] or _can_tell_what_it_waits_for(told["parent"]):
+            _Sampling(folder, told).run(answer)
     finally:
-        remove_folder(folder)
+        remove_folder(str(folder))
+        os._exit(0)  # a driver that hangs, or ends badly, holds nothing up
 
 
 class _Sampling:
     def __init__(self, folder: Path, told: Mapping[str, Any]) -> None:
         self._folder = folder
         self._told = told
+        self._program: int = told["parent"]
         self._trackers: list[Tracker] = []
         self._wakes: list[threading.Condition] = []
 
     def run(self, answer: int) -> None:
-        found = self._discover()
-        used = tuple(f for f, _ in found[0])
-        followed = [(sensor, f.followed) for f, sensor in found[0] if f.followed]
+        os.write(answer, _STARTED)
+        found, refused = self._discover()
+        used = tuple(f for f, _ in found)
+        followed = [(sensor, f.followed) for f, sensor in found if f.followed]
         wake = os.open(self._folder / "wake", os.O_RDWR)  # for writing too, so that it never ends
         ring = RingWriter(self._folder, [domain for _, domains in followed for domain in domains])
         ring.alive(0, 0, time.monotonic_ns())
-        os.write(answer, pickle.dumps((used, found[1])))
+        content = pickle.dumps((os.getpid(), used, refused))
+        os.write(answer, _LENGTH.pack(len(content)) + content)
         os.close(answer)
         if not followed:
             return
@@ -250,33 +347,55 @@ class _Sampling:
             ring.busy(tracker.domains, 0)
 
     def _listen(self, wake: int, ring: RingWriter) -> None:
-        """Pass on what the program says, as long as it lives."""
-        parent = self._told["parent"]
-        born = _birth(parent)
-        while _birth(parent) == born and self._folder.exists():
+        """Pass on what the program asks for, as long as it lives."""
+        before = Asked()
+        while self._needed():
             ready, _, _ = select.select([wake], [], [], _WATCH_S)
-            words = os.read(wake, 4096) if ready else b""
-            if _END in words:
-                return
-            for tracker, lock in zip(self._trackers, self._wakes, strict=True):
-                with lock:
-                    tracker.told(words.count(_OPENED), words.count(_CLOSED))
-                    if words:
-                        lock.notify()
+            if ready:
+                os.read(wake, 1 << 16)
+            asked = ring.asked()
+            if asked != before:
+                self._pass_on(asked.opened - before.opened, asked.closed - before.closed)
+                before = asked
             readings = sum(tracker.readings for tracker in self._trackers)
             ring.alive(readings, time.process_time_ns(), time.monotonic_ns())
+            if ready:
+                time.sleep(_TOGETHER_S)
+
+    def _pass_on(self, opened: int, closed: int) -> None:
+        for tracker, lock in zip(self._trackers, self._wakes, strict=True):
+            with lock:
+                tracker.told(opened, closed)
+                lock.notify()
+
+    def _needed(self) -> bool:
+        if birth(self._program) != self._told["birth"] or not self._folder.exists():
+            return False
+        return os.getppid() != self._program or not _waits_for_the_last(self._program)
 
 
-def _birth(pid: int) -> str | None:
-    """Tell a process from a later one of the same number; None if there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return "" if not Path("/proc/self").exists() else None
+def _waits_for_the_last(program: int) -> bool:
+    """Whether a program whose child we are waits for its children, and has no other.
+
+    In a container the program may be its first process, to which the kernel gives all orphans. It does not know of us:
+    one that waits until it has no child any more (``os.wait``) would wait for ever.
+    """
+    tasks = Path(f"/proc/{program}/task")
+    with contextlib.suppress(OSError):
+        if any((task / "wchan").read_text() == "do_wait" for task in tasks.iterdir()):
+            return _children(program) <= {os.getpid()}
+    return False
+
+
+def _can_tell_what_it_waits_for(program: int) -> bool:
+    return os.access(f"/proc/{program}/wchan", os.R_OK)
+
+
+def _children(program: int) -> set[int]:
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            parent = (place / "stat").read_bytes().rpartition(b")")[2].split()[1]
+            if int(parent) == program:
+                found.add(int(place.name))
+    return found

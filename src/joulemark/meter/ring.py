@@ -1,13 +1,19 @@
-"""Points on their way from the sampling process to the measured program, through shared memory.
+"""What the sampling process and the measured program tell each other, in shared memory.
 
-The file is a ring of entries of fixed size. The sampling process writes an entry and then moves the head on; the
-program reads when it wants to know something. Neither waits for the other, no system call is made per entry, and
-nothing breaks when the program closes descriptors that it does not know.
+=========  ==========================================================================================================
+head       entries ever written, readings, CPU time of the sampling process, and when it last said that it goes on
+asked      by the program: windows ever opened and closed, and edges that forked children took
+slots      for each domain its error, and since when its sensor is being read
+messages   the texts of errors, by number; the oldest make room for new ones
+entries    points of the energy curves and the reasons of breaks, a ring as well
+=========  ==========================================================================================================
+
+Neither waits for the other, no system call is made per entry, and nothing breaks when the program closes descriptors
+that it does not know. All of the memory is there from the start: none can be missing later.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 import threading
@@ -20,17 +26,25 @@ from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable
 from joulemark.meter.follow import Point
 from joulemark.sensors.seam import Domain
 
-__all__ = ["Entry", "RingReader", "RingWriter"]
+__all__ = ["Asked", "Entry", "RingReader", "RingWriter"]
 
 ENTRIES = 1 << 15
-"""At 50 points a second more than ten minutes; pages that are not used take no memory."""
-_HEAD = struct.Struct("<QQQQ")  # entries ever written, readings, CPU time of the process (ns), alive at (ns)
-_SLOT = struct.Struct("<QQ")  # a domain's error (number of its message, 0 without), its sensor is busy since (ns)
-_ENTRY = struct.Struct("<QqqqdIHH")  # its own number, time, unsure, energy, sampling, breaks, domain, kind
-_SLOTS_AT = 64
-_ENTRIES_AT = 8192
-_MOST_DOMAINS = (_ENTRIES_AT - _SLOTS_AT) // _SLOT.size
+"""At 50 points a second more than ten minutes."""
+MESSAGES = 256
+# Native sizes: each field is written and read at once.
+_HEAD = struct.Struct("@QQQQ")
+_ASKED = struct.Struct("@QQQ")
+_SLOT = struct.Struct("@QQ")  # number of the message, 0 without; since when, in ns
+_ENTRY = struct.Struct("@QqqqdIHH")  # its own number, time, unsure, energy, sampling, breaks, domain, kind
+_MESSAGE = struct.Struct("@QH")  # its own number, length; the text follows
+_MESSAGE_BYTES = 512
+_ASKED_AT = 64
+_SLOTS_AT = 128
+_MESSAGES_AT = 8192
+_ENTRIES_AT = _MESSAGES_AT + MESSAGES * _MESSAGE_BYTES
+BYTES = _ENTRIES_AT + ENTRIES * _ENTRY.size
 _POINT, _BREAK = 0, 1
+_APART = "\0"
 
 
 class Entry(NamedTuple):
@@ -41,18 +55,28 @@ class Entry(NamedTuple):
     reason: SensorError | None
 
 
+class Asked(NamedTuple):
+    """How many windows the program has opened and closed so far, and how many edges its forked children have taken."""
+
+    opened: int = 0
+    closed: int = 0
+    edges: int = 0
+
+
+def _mapped(folder: Path) -> mmap.mmap:
+    with (folder / "ring").open("r+b") as file:
+        return mmap.mmap(file.fileno(), BYTES)
+
+
 class RingWriter:
     """The sampling process's end; a sink for trackers."""
 
     def __init__(self, folder: Path, domains: Sequence[Domain]) -> None:
-        self._numbers = {domain.name: number for number, domain in enumerate(domains[:_MOST_DOMAINS])}
-        size = _ENTRIES_AT + ENTRIES * _ENTRY.size
-        with (folder / "ring").open("w+b") as file:
-            file.truncate(size)
-            self._memory = mmap.mmap(file.fileno(), size)
-        self._messages = (folder / "messages").open("a", encoding="utf-8")
+        self._slots = {d.name: range(_SLOTS_AT, _MESSAGES_AT, _SLOT.size)[n] for n, d in enumerate(domains)}
+        self._numbers = {domain.name: number for number, domain in enumerate(domains)}
+        self._memory = _mapped(folder)
         self._message_count = 0
-        self._known: dict[tuple[str, str], int] = {}
+        self._known: dict[str, int] = {}
         self._lock = threading.Lock()
         self._head = 0
 
@@ -67,20 +91,21 @@ class RingWriter:
     def failed(self, domain: Domain, error: SensorError | None) -> None:
         """Take why a domain cannot be read from now on, or None when it can again."""
         number = 0 if error is None else self._message(error)
-        struct.pack_into("<Q", self._memory, self._slot(domain), number)
+        struct.pack_into("@Q", self._memory, self._slots[domain.name], number)
 
     def busy(self, domains: Sequence[Domain], since_ns: int) -> None:
         """Note when a reading began that is going on, or 0 when it is over."""
         for domain in domains:
-            struct.pack_into("<Q", self._memory, self._slot(domain) + 8, since_ns)
+            struct.pack_into("@Q", self._memory, self._slots[domain.name] + 8, since_ns)
 
     def alive(self, readings: int, cost_ns: int, now_ns: int) -> None:
         """Note what sampling has cost, and that it goes on."""
         with self._lock:
             _HEAD.pack_into(self._memory, 0, self._head, readings, cost_ns, now_ns)
 
-    def _slot(self, domain: Domain) -> int:
-        return _SLOTS_AT + self._numbers[domain.name] * _SLOT.size
+    def asked(self) -> Asked:
+        """Give what the program has asked for so far."""
+        return Asked(*_ASKED.unpack_from(self._memory, _ASKED_AT))
 
     def _write(
         self, domain: Domain, time_ns: int, unsure_ns: int, energy: int, sampling: float, breaks: int, kind: int
@@ -92,35 +117,51 @@ class RingWriter:
                 self._memory, place, self._head, time_ns, unsure_ns, energy, sampling, breaks, number, kind
             )
             self._head += 1
-            struct.pack_into("<Q", self._memory, 0, self._head)
+        with self._lock:  # anew: no processor may show the new head before the entry
+            struct.pack_into("@Q", self._memory, 0, self._head)
 
     def _message(self, error: SensorError) -> int:
-        """Give the number of an error's message, from 1; each is written once."""
+        """Write a message down, unless it is there already, and give its number."""
+        remedy = error.remedy if isinstance(error, PermissionDenied) else ""
+        text = _APART.join((type(error).__name__, remedy, str(error)))
         with self._lock:
-            key = (type(error).__name__, str(error))
-            if key not in self._known and self._message_count < 10_000:
-                remedy = error.remedy if isinstance(error, PermissionDenied) else ""
-                self._messages.write(json.dumps([*key, remedy]) + "\n")
-                self._messages.flush()
-                self._message_count += 1
-                self._known[key] = self._message_count
-            return self._known.get(key, self._message_count)
+            number = self._known.get(text, 0)
+            if number > self._message_count - MESSAGES and number:
+                return number
+            if len(self._known) >= MESSAGES:
+                self._known.clear()
+            self._message_count += 1
+            self._known[text] = self._message_count
+            data = text.encode()[: _MESSAGE_BYTES - _MESSAGE.size]
+            place = _MESSAGES_AT + self._message_count % MESSAGES * _MESSAGE_BYTES
+            _MESSAGE.pack_into(self._memory, place, self._message_count, len(data))
+            self._memory[place + _MESSAGE.size : place + _MESSAGE.size + len(data)] = data
+            return self._message_count
 
 
 class RingReader:
     """The program's end."""
 
     def __init__(self, folder: Path) -> None:
-        with (folder / "ring").open("rb") as file:
-            self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._file = folder / "messages"
-        self._messages: list[SensorError] = []
+        self._memory = _mapped(folder)
         self._read = 0
+        self.forked()
+
+    def forked(self) -> None:
+        """Let go of a lock that another thread may have held when the process was forked."""
+        self._lock = threading.Lock()
+
+    def ask(self, more: Asked) -> None:
+        """Tell that so many more windows were opened and closed, or edges taken; one thread at a time."""
+        so_far = _ASKED.unpack_from(self._memory, _ASKED_AT)
+        _ASKED.pack_into(self._memory, _ASKED_AT, *(old + new for old, new in zip(so_far, more, strict=True)))
 
     def entries(self) -> Iterator[Entry]:
         """Give what was written since the last time; what the ring has gone over meanwhile is left out."""
-        head = self._header()[0]
-        self._read = max(self._read, head - ENTRIES + 1)
+        with self._lock:
+            head = self._header()[0]
+        with self._lock:  # anew: no processor may have looked at the entries before the head
+            self._read = max(self._read, head - ENTRIES + 1)
         while self._read < head:
             place = _ENTRIES_AT + self._read % ENTRIES * _ENTRY.size
             number, time_ns, unsure_ns, energy, sampling, breaks, domain, kind = _ENTRY.unpack_from(self._memory, place)
@@ -155,15 +196,14 @@ class RingReader:
 
     def message(self, number: int) -> SensorError:
         """Give an error by its number."""
-        if number > len(self._messages):
-            try:
-                lines = self._file.read_text(encoding="utf-8").splitlines()
-            except OSError:
-                lines = []
-            self._messages = [_error(*json.loads(line)) for line in lines]
-        if 0 < number <= len(self._messages):
-            return self._messages[number - 1]
-        return SensorUnavailable("its reason was not written down")
+        place = _MESSAGES_AT + number % MESSAGES * _MESSAGE_BYTES
+        found, length = _MESSAGE.unpack_from(self._memory, place)
+        parts = self._memory[place + _MESSAGE.size : place + _MESSAGE.size + length].decode(errors="replace")
+        kind, _, rest = parts.partition(_APART)
+        remedy, _, text = rest.partition(_APART)
+        if found != number or not text:
+            return SensorUnavailable("its reason is no longer on record")
+        return _error(kind, text, remedy)
 
 
 def _error(kind: str, text: str, remedy: str) -> SensorError:

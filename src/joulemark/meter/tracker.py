@@ -83,11 +83,9 @@ class Tracker:
         self.told(0, 1)
 
     def told(self, opened: int, closed: int) -> None:
-        """Take note that so many windows have been opened and closed by now."""
-        if not opened and not closed:
-            return
+        """Take note that so many windows have been opened and closed by now; of none, an edge was taken elsewhere."""
         self._open = max(0, self._open + opened - closed)
-        if closed:
+        if closed or not opened:
             self._closed_ns = self._clock_ns()
         self._look_closely(CLOSELY_TICKS if opened else ENDING_TICKS)
 
@@ -133,7 +131,7 @@ class Tracker:
         for point in points:
             self._sink.point(one.domain, point)
             self._until_ns[name] = point.time_ns
-        if one.error is not self._errors[name]:
+        if one.error is not self._errors[name] or after_ns - before_ns > HANGS_NS:  # then it was taken for hanging
             self._errors[name] = one.error
             self._sink.failed(one.domain, one.error)
         self._failures[name] = 0 if one.error is None else self._failures[name] + 1
@@ -174,8 +172,16 @@ def read_sensor(sensor: Sensor, now_ns: int, names: tuple[str, ...]) -> Mapping[
     """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
     try:
         if isinstance(sensor, PartialSensor):
-            return {name: sensor.read_domain(name, now_ns) for name in names}
-        return sensor.read(now_ns)
+            readings: Mapping[str, object] = {name: sensor.read_domain(name, now_ns) for name in names}
+        else:
+            readings = sensor.read(now_ns)
+        return {name: _promised(sensor, readings[name]) for name in names if name in readings}
     except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and must not end the user's job
         broken = SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
         return dict.fromkeys(names, broken)
+
+
+def _promised(sensor: Sensor, reading: object) -> int | SensorError:
+    if isinstance(reading, int | SensorError):
+        return reading
+    return SensorUnavailable(f"{sensor.name} gave {reading!r:.40} instead of a whole number")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
-from joulemark.errors import SensorError, UsageError
-from joulemark.figures import Figure
+from joulemark.boundary import Boundary, Component
+from joulemark.errors import SensorError, SensorUnavailable, UsageError
+from joulemark.figures import Error, Figure, Kind, Part
 from joulemark.meter.edges import Mark
 from joulemark.meter.timeline import Edge
 from joulemark.readings import WindowRecord, domain_figure, energy_figure, power_figure
 from joulemark.units import format_duration
 
 if TYPE_CHECKING:
+    from joulemark.attribution import Attributed, IdlePolicy, Share
     from joulemark.budget import Budget
+    from joulemark.meter.calibration import Calibration
+    from joulemark.meter.cpu_time import CpuTime
     from joulemark.meter.hosts import Host
     from joulemark.meter.meter import Meter
     from joulemark.records.schema import Measurement
@@ -53,6 +59,7 @@ class Window:
         self._start_marks: Mapping[str, Mark] = {}
         self._end_marks: Mapping[str, Mark] = {}
         self._start_edges: Mapping[str, Edge | SensorError] | None = None
+        self._cpu_times: tuple[CpuTime | SensorError | None, CpuTime | SensorError | None] = (None, None)
         self._closed = False
         self._record: WindowRecord | None = None
         self._scope = ""
@@ -67,6 +74,7 @@ class Window:
             raise UsageError("This window was opened before; take a new one for each measurement.")
         now_ns, self._start_marks, self._host, number, self.notes = self._meter._opened(self)
         self._times_ns = (now_ns, now_ns)
+        self._cpu_times = (self._meter._cpu_time(), None)
         self._scope = f"{self._meter.session}/{number}"
         return self
 
@@ -79,6 +87,7 @@ class Window:
         if self._host is None or self._closed:
             raise UsageError("This window is not open.")
         now_ns, self._end_marks, notes = self._meter._closed(self._host)
+        self._cpu_times = (self._cpu_times[0], self._meter._cpu_time())
         self._times_ns = (self._times_ns[0], now_ns)
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
         self._closed = True
@@ -100,13 +109,15 @@ class Window:
         assert self._host is not None  # noqa: S101 - only of windows that were opened
         return {name: timeline.edge(time_ns) for name, timeline in self._host.timelines.items()}
 
-    def _note(self) -> None:
-        """Work out what can be worked out by now, before it is too old to be on record."""
+    def _note(self, settled_ns: int) -> None:
+        """Work out what lies before a moment that is settled, before it is too old to be on record."""
+        start_ns, end_ns = self._times_ns
         if self._closed:
-            self._work_out()
-        elif self._start_edges is None and self._host is not None:
-            self._host.settle(self._times_ns[0])
-            self._start_edges = self._edges_at(self._times_ns[0])
+            if end_ns < settled_ns:
+                self._work_out()
+        elif self._start_edges is None and self._host is not None and start_ns < settled_ns:
+            self._host.settle(start_ns)
+            self._start_edges = self._edges_at(start_ns)
 
     def _work_out(self) -> WindowRecord | None:
         if self._record is not None or self._host is None or not self._closed:
@@ -114,16 +125,40 @@ class Window:
         start_ns, end_ns = self._times_ns
         self._host.settle(end_ns)
         start_edges = self._edges_at(start_ns) if self._start_edges is None else self._start_edges
+        energies = self._meter._energies(
+            self._host, self._times_ns, (self._start_marks, self._end_marks), (start_edges, self._edges_at(end_ns))
+        )
+        share = self._share()
+        if isinstance(share, SensorError):
+            energies = self._meter._without_processors(energies, share)
         self._record = WindowRecord(
             label=self.label,
             start_s=(start_ns - self._meter._origin_ns) / 1e9,
             duration_s=(end_ns - start_ns) / 1e9,
-            energies=self._meter._energies(
-                self._host, self._times_ns, (self._start_marks, self._end_marks), (start_edges, self._edges_at(end_ns))
-            ),
+            energies=energies,
+            share=share if not isinstance(share, SensorError) else None,
         )
         self._meter._pending.discard(self)
         return self._record
+
+    def _share(self) -> Share | SensorError | None:
+        """Give the part of the CPU time that counts; None if all of it does."""
+        before, after = self._cpu_times
+        if before is None or after is None:
+            return None
+        if isinstance(before, SensorError):
+            return before
+        if isinstance(after, SensorError):
+            return after
+        from joulemark.meter.cpu_time import share
+
+        try:
+            found = share(before, after)
+        except SensorError as error:
+            return error
+        if found.of_busy != found.of_busy:  # NaN: nothing was busy for a whole step of the counters
+            return SensorUnavailable("no CPU time was counted in this window, which is too short to be split")
+        return found
 
     @property
     def record(self) -> WindowRecord:
@@ -145,7 +180,94 @@ class Window:
         """
         from joulemark.budget import Budget
 
-        return Budget(self.energy)
+        found = self._calibration()
+        if isinstance(found, str):
+            return Budget(self.energy, coverage=f"power that no sensor sees (supply, fans, board): {found}")
+        low, high = 100 * found.coverage_low, 100 * found.coverage_high
+        return Budget(
+            self.energy,
+            coverage=f"these sensors saw {100 * found.coverage:.0f} % ({low:.0f} to {high:.0f}) of the power at the "
+            f"wall when they were calibrated ({found.created[:10]})",
+        )
+
+    @property
+    def wall_energy(self) -> Figure:
+        """Energy at the wall, in joules, as far as ``joulemark calibrate`` has found how it follows from the sensors.
+
+        Unavailable, with the reason, where that was not done for this machine and these domains, or the load was
+        another one than was calibrated with.
+        """
+        boundary = Boundary.of((*(c for d in self._meter.domains for c in d.components), "board", "psu_loss"))
+        found = self._calibration()
+        seen = self.energy
+        if not isinstance(found, str) and seen.available and not seen.evidence.missing:
+            from joulemark.meter.calibration import wall_energy
+
+            try:
+                value_j, unsure_j = wall_energy(found, seen.value, self.duration_s)
+            except UsageError as error:
+                found = str(error)
+            else:
+                errors = (Error(f"calibration at the wall of {found.created} ({self._scope})", unsure_j),)
+                parts = (Part("machine", value_j, seen.evidence.kind),)
+                return Figure(value=value_j, unit="J", boundary=boundary, errors=errors, parts=parts)
+        reason = found if isinstance(found, str) else str(seen)
+        return Figure.unavailable("J", boundary, [Part("machine", math.nan, Kind.UNAVAILABLE, reason)])
+
+    def _calibration(self) -> Calibration | str:
+        """Give the calibration that holds here, or why there is none."""
+        from joulemark.errors import RecordError
+        from joulemark.meter.calibration import calibration_path, load
+
+        try:
+            found = load(calibration_path())
+        except RecordError as error:
+            return str(error)
+        if found is None:
+            return "not known; see: joulemark calibrate"
+        counted = [domain.name for domain in self._meter.domains if domain.counted]
+        if not found.holds_for(processor=self._meter.machine().processor, domains=counted):
+            return (
+                f"not known; the calibration of {found.created[:10]} was made with other sensors or on another machine"
+            )
+        return found
+
+    def attributed(self, before: Window, after: Window | None = None, *, idle: IdlePolicy = "none") -> Attributed:
+        """Split the energy of the processors: this program's part above idle, and idle apart, in joules.
+
+        The meter must have been made with ``attribution="process"`` or ``"cgroup"``.
+
+        Args:
+            before: a window at rest, see `Meter.rest`.
+            after: another one, after the work.
+            idle: what of the idle energy is this program's: ``none``, or ``by-time``: as much as it took up of all the
+                CPU time there was.
+
+        Raises:
+            UsageError: if the meter attributes to the whole machine, or the machine at rest drew more than at work.
+        """
+        from joulemark.attribution import attribute
+        from joulemark.idle import idle_power
+
+        share = self.record.share
+        if share is None:
+            raise UsageError('There is nothing to attribute: make the meter with attribution="process" or "cgroup".')
+        powers = [power_figure(w._processors(), w.duration_s) for w in (before, after) if w is not None]
+        return attribute(
+            self._processors(),
+            share,
+            duration_s=self.duration_s,
+            workload=self._scope,
+            window=self._scope,
+            idle_power=idle_power(*powers),
+            idle=idle,
+        )
+
+    def _processors(self) -> Figure:
+        """Energy of the whole machine but its GPUs, in joules."""
+        domains = [d for d in self._meter.domains if Component.GPU not in d.components]
+        whole = replace(self.record, share=None)
+        return energy_figure(whole, domains, session=self._meter.session, workload=self._scope)
 
     def net(self, before: Window, after: Window | None = None) -> Figure:
         """Give the energy above what the machine draws at rest, in joules.
@@ -158,7 +280,7 @@ class Window:
             UsageError: if the machine at rest drew more than at work.
             NotComparable: if the windows do not cover the same.
         """
-        from joulemark.meter.idle import idle_power, net
+        from joulemark.idle import idle_power, net
 
         rest = idle_power(before.power, None if after is None else after.power)
         return net(self.energy, rest, self.duration_s)

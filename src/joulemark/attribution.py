@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from joulemark.boundary import Boundary, Component
-from joulemark.errors import CounterReset, UsageError
+from joulemark.errors import UsageError
 from joulemark.figures import Error, Figure, Kind, Part, Source, product, total
-from joulemark.meter.cpu_time import TICK_S, CpuTime, Policy
-from joulemark.meter.idle import idle_energy, net
+from joulemark.idle import idle_energy, net
 
-__all__ = ["WORTH_OF_CPU_TIME", "Attributed", "IdlePolicy", "Share", "attribute", "share"]
+__all__ = ["WORTH_OF_CPU_TIME", "Attributed", "IdlePolicy", "Policy", "Share", "attribute"]
 
+Policy = Literal["machine", "process", "cgroup"]
 IdlePolicy = Literal["none", "by-time"]
 
 # What a second of CPU time is worth, one program against another, as bounds of the logarithm of their ratio:
@@ -96,41 +96,6 @@ class Attributed:
         return total((replace(self.active, boundary=self.idle_part.boundary), self.idle_part))
 
 
-def share(before: CpuTime, after: CpuTime) -> Share:
-    """Give a scope's share of the CPU time between two readings.
-
-    A counter that shows whole steps q is off by a rectangular q / sqrt(12) at each edge (JCGM 100:2008, 4.3.7). Where
-    the scope's clock and the machine's disagree by more than that (short bursts slip between the ticks that count busy
-    time), the disagreement is the uncertainty.
-
-    Raises:
-        CounterReset: if one of the counters ran backwards.
-    """
-    policy = after.policy
-    scope_s = after.scope_s - before.scope_s
-    busy_s = after.machine_busy_s - before.machine_busy_s
-    # Idle counters may step back by a little (proc(5): iowait is not reliable); there is no more busy than capacity.
-    capacity_s = max(after.machine_capacity_s - before.machine_capacity_s, busy_s)
-    if scope_s < 0 or busy_s < 0:
-        raise CounterReset("CPU time ran backwards: its counters were reset or belong to something else now")
-    if busy_s == 0:
-        busy_of_capacity = 0.0 if capacity_s > 0 else math.nan
-        return Share(policy=policy, of_busy=math.nan, busy_of_capacity=busy_of_capacity, uncertainty=math.nan)
-    if policy == "machine":
-        return Share(policy=policy, of_busy=1.0, busy_of_capacity=busy_s / capacity_s, uncertainty=0.0)
-    raw = scope_s / busy_s
-    of_busy = min(raw, 1.0)
-    counted = math.hypot(
-        math.hypot(before.scope_u_s, after.scope_u_s), of_busy * math.hypot(before.busy_u_s, after.busy_u_s)
-    )
-    return Share(
-        policy=policy,
-        of_busy=of_busy,
-        busy_of_capacity=busy_s / capacity_s,
-        uncertainty=max(counted / busy_s, raw - of_busy),
-    )
-
-
 def attribute(
     energy: Figure,
     share: Share,
@@ -156,7 +121,7 @@ def attribute(
         duration_s: length of the window.
         workload: scope within which the worth of CPU time is shared.
         window: what tells this window from all others.
-        idle_power: of the same components, in watts (`joulemark.meter.idle.idle_power`). Without it the idle energy
+        idle_power: of the same components, in watts (`joulemark.idle.idle_power`). Without it the idle energy
             cannot be told apart: it is split with the rest, and the boundary stays gross.
         idle: the idle energy's policy: ``none``: none of it is the scope's; ``by-time``: as much as the scope took up
             of all the CPU time there was (of capacity, not of busy time: what nobody used is nobody's).
@@ -170,7 +135,7 @@ def attribute(
     counted = f"CPU time counted in {window}"
     above = energy if idle_power is None else net(energy, idle_power, duration_s)
     if math.isnan(share.of_busy):
-        reason = f"no CPU time was counted in {duration_s:.3g} s (it is counted in steps of {TICK_S:g} s)"
+        reason = f"no CPU time was counted in {duration_s:.3g} s (it is counted in steps, of 10 ms on most systems)"
         nothing = _unavailable(energy, share.policy, reason)
         return Attributed(active=replace(nothing, boundary=_owned(above, share.policy)), idle_part=nothing, idle=idle)
     return Attributed(

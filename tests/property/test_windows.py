@@ -1,0 +1,103 @@
+"""How right is a window? Over every kind of sensor, trace, length and fault, against simulated devices of known truth.
+
+The recipe is the benchmark's (``benchmarks/meter/trials.py``, ``make benchmark`` for the whole grid). Each trial draws
+a device from the specification that its sensor states and does not tell the meter what was drawn. The targets are
+those of docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import pytest
+from benchmarks.meter.platform import MACHINES, run_machine
+from benchmarks.meter.trials import LOCKED, Cell, Outcome, faulty, grid, run_cell
+from benchmarks.meter.trials import SENSORS as EVERY_SENSOR
+from benchmarks.meter.verdicts import chance_of_so_few, verdict
+
+TRIALS, AGAIN = 50, 250
+HOPELESS = 1e-5
+TRACES = ("square 1.7 s", "bursts 5 Hz", "bursts 5 Hz off", "bursts 20 Hz off", "ramp 7 s")
+CELLS = (
+    *grid(EVERY_SENSOR, TRACES, (0.1, 1.0, 10.0)),
+    *grid(EVERY_SENSOR, ("square 1.7 s", "bursts 5 Hz off"), (0.1, 1.0), ("first",)),
+    *faulty(("square 1.7 s",)),
+)
+
+outcomes = cache(run_cell)
+
+
+def marked(known: dict[str, str]) -> Iterable[object]:
+    """Give every cell, those that do not pass yet as such."""
+    for cell in CELLS:
+        reason = known.get(str(cell))
+        marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
+        yield pytest.param(cell, id=str(cell), marks=marks)
+
+
+NOT_COVERED: dict[str, str] = {}
+TOO_WIDE: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("cell", marked(NOT_COVERED))
+def test_the_interval_holds_the_truth_in_95_of_100_windows(cell: Cell) -> None:
+    found = verdict(outcomes(cell, TRIALS))
+    if not found.covers and found.chance > HOPELESS:  # of so many cells some come up short by chance: look again
+        found = verdict(run_cell(cell, AGAIN, seed=1))
+
+    assert found.covers, f"{found.held} of {found.figures}"
+
+
+@pytest.mark.parametrize("cell", marked(TOO_WIDE))
+def test_and_is_not_uselessly_wide(cell: Cell) -> None:
+    found = verdict(outcomes(cell, TRIALS))
+
+    assert found.narrow, f"{found.wide:.2%} where the median error is {found.median:.2%}"
+
+
+def over(sensor: str, length_s: float) -> Sequence[Outcome]:
+    """Give the outcomes over all traces that a target names."""
+    cells = [Cell(sensor, trace, length_s) for trace in LOCKED]
+    return [outcome for cell in cells for outcome in outcomes(cell, TRIALS)]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "length_s", "median", "worst"),
+    [
+        ("counter 100 ms", 10.0, 0.001, 0.01),
+        ("counter 100 ms", 1.0, 0.002, 0.11),
+        ("counter 100 ms", 0.1, 0.01, None),
+        ("gauge 20 ms", 10.0, None, 0.008),
+        ("gauge 20 ms", 1.0, None, 0.05),
+    ],
+)
+def test_the_errors_of_a_warm_meter_stay_within_the_targets(
+    sensor: str, length_s: float, median: float | None, worst: float | None
+) -> None:
+    found = verdict(over(sensor, length_s))
+
+    assert found.named == 0
+    assert median is None or found.median <= median
+    assert worst is None or found.worst <= worst
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_rapl_is_right_or_names_a_fault(machine: str) -> None:
+    found = verdict(run_machine(MACHINES[machine], 20))
+
+    assert found.figures == 0 or found.worst <= 0.005
+
+
+@pytest.mark.parametrize("fault", ["lost at the end", "withdrawn"])
+@pytest.mark.parametrize("sensor", EVERY_SENSOR)
+def test_a_sensor_that_is_gone_when_a_window_closes_leaves_no_number(sensor: str, fault: str) -> None:
+    cell = Cell(sensor, "square 1.7 s", 10.0, fault=fault)
+
+    assert all(outcome.fault for outcome in outcomes(cell, TRIALS))
+
+
+def test_the_criterion_tells_95_from_88_in_a_hundred() -> None:
+    assert chance_of_so_few(95, 100) > 0.5
+    assert chance_of_so_few(90, 100) == pytest.approx(0.0282, abs=1e-4)  # scipy.stats.binom.cdf(90, 100, 0.95)
+    assert chance_of_so_few(88, 100) < 0.01
