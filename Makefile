@@ -1,10 +1,12 @@
-# Two commands: `make quickstart` runs the main job, `make test` passes the tests. Each sets up all it needs in .venv.
+# `make quickstart` runs the main job, `make test` passes the tests; each sets up all it needs in .venv.
+# `make benchmark` shows how right the meter is and what it costs (QUICK=1: in two minutes; PEERS=1: other tools beside it).
 PYTHON ?= python3
 # A CPU build of torch is enough for the tests. Choose your own with: make test TORCH="torch==2.13.0 --index-url ..."
 TORCH ?= torch==2.13.0
 PIP = .venv/bin/pip install --quiet --disable-pip-version-check
+PEER_TOOLS = landauer-gap==0.8.0 pyJoules==0.5.1 pynvml==13.0.1 codecarbon==3.3.2
 
-.PHONY: quickstart test check clean
+.PHONY: quickstart test check benchmark clean
 
 quickstart: .venv/.quickstart
 	.venv/bin/joulemark bench quickstart --out results/quickstart --resume $(if $(WHERE),--where $(WHERE))
@@ -17,6 +19,17 @@ check: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# The core alone, as a user installs it, for what is measured is that; it lies in an environment of its own.
+benchmark: $(if $(PEERS),.venv-peers/.peers)
+	$(PYTHON) -m venv --clear .venv-benchmark
+	.venv-benchmark/bin/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt .
+	.venv-benchmark/bin/python -m benchmarks.meter $(if $(QUICK),--quick) $(if $(PEERS),--peers .venv-peers/bin/python)
+
+.venv-peers/.peers:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check $(PEER_TOOLS)
+	touch $@
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -33,4 +46,4 @@ check: .venv/.test
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .venv-benchmark .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.meter import peers
 from benchmarks.meter.costs import Bench, core_size
-from benchmarks.meter.platform import MACHINES, run_machine
+from benchmarks.meter.rapl import MACHINES, run_machine
 from benchmarks.meter.simulated import build_driver, powercap
 from benchmarks.meter.table import (
     Row,
@@ -45,9 +45,7 @@ def main() -> None:
     _say("costs: in real time, leave the machine alone")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(build_driver(Path(folder, "driver")), powercap(Path(folder, "sys")), 3 if options.quick else 9)
-        costs = cost_rows(
-            bench, windows=1000, seconds=10.0 if options.quick else 60.0, size=core_size()
-        )
+        costs = cost_rows(bench, windows=1000, seconds=10.0 if options.quick else 60.0, size=core_size())
         lengths = {0.1: 10, 1.0: 5} if options.quick else {0.1: 40, 1.0: 20, 10.0: 5}
         real = real_time_rows(bench.windows(lengths))
         if options.peers:
@@ -57,7 +55,9 @@ def main() -> None:
     trials, again = _trials(60 if options.quick else 200, quick=options.quick)
     machines = {name: run_machine(machine, 20 if options.quick else 100) for name, machine in MACHINES.items()}
     rows = [*accuracy_rows(trials), *coverage_rows(trials, again), rapl_row(machines), *costs, *real]
-    Console(width=None if sys.stdout.isatty() else 160).print(as_table("How right the meter is and what it costs", rows))
+    Console(width=None if sys.stdout.isatty() else 160).print(
+        as_table("How right the meter is and what it costs", rows)
+    )
     Path(options.out).write_text(json.dumps(_results(rows, trials, again), indent=1, ensure_ascii=False) + "\n")
     print(f"Written: {options.out}")
 

@@ -80,7 +80,11 @@ def accuracy_rows(trials: Trials) -> list[Row]:
     for target in TARGETS:
         found = _over(trials, target.sensor, target.length_s, "first")
         if found.trials:
-            rows.append(Row(f"the same, first window of a new meter: {target.sensor}, {target.length_s:g} s", "", _errors(found)))
+            rows.append(
+                Row(
+                    f"the same, first window of a new meter: {target.sensor}, {target.length_s:g} s", "", _errors(found)
+                )
+            )
     return rows
 
 
@@ -120,7 +124,8 @@ def coverage_rows(trials: Trials, again: Trials) -> list[Row]:
         Row(
             "95 % intervals: cells (sensor, trace, length, fault) below 95 % at the 1 % level, twice",
             "0 cells",
-            f"{len(failing)} of {len(found)} ({len(short)} at first look); {_percent(held / figures)} of {figures} windows",
+            f"{len(failing)} of {len(found)} ({len(short)} at first look); "
+            f"{_percent(held / figures)} of {figures} windows",
             not failing,
             "no intervals",
         ),
@@ -196,7 +201,13 @@ def cost_rows(bench: Bench, *, windows: int, seconds: float, size: Size | None) 
             "29 ms, 0.7-4.7 s",
         ),
         Row("... Meter() with two RAPL packages as well", "≤ 100 ms", _ms(placed), placed.median <= 0.1, ""),
-        Row("processor time while a window is open: counters only", "≤ 0.02 % of a core", _share(counters), counters.median <= 2e-4, "0.01-0.15 %"),
+        Row(
+            "processor time while a window is open: counters only",
+            "≤ 0.02 % of a core",
+            _share(counters),
+            counters.median <= 2e-4,
+            "0.01-0.15 %",
+        ),
         Row("... default settings, counters", "≤ 0.3 %", _share(usual), usual.median <= 3e-3, ""),
         Row("... default settings, a gauge of 20 ms", "≤ 0.3 %", _share(gauge), gauge.median <= 3e-3, ""),
         Row(
@@ -220,9 +231,14 @@ def real_time_rows(found: Mapping[float, Sequence[Mapping[str, float]]]) -> list
     """Give the errors of windows in real time, through the sampling process and nvidia-ml-py."""
     rows = []
     for length_s, windows in found.items():
-        own = verdict(Outcome(error=w["error"], wide=0.0, held=bool(w["held"])) for w in windows if w["error"] is not None)
+        own = verdict(
+            Outcome(error=w["error"], wide=0.0, held=bool(w["held"])) for w in windows if w["error"] is not None
+        )
         named = len(windows) - own.trials
-        text = f"median {_percent(own.median)}, worst {_percent(own.worst)} of {own.trials}" + f"; {named} named" * bool(named)
+        text = (
+            f"median {_percent(own.median)}, worst {_percent(own.worst)} of {own.trials}"
+            + f"; {named} named" * bool(named)
+        )
         rows.append(Row(f"in real time, counter 100 ms, a sine of 1.7 s: {length_s:g} s", "", text))
     return rows
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 import pytest
-from benchmarks.meter.platform import MACHINES, run_machine
+from benchmarks.meter.rapl import MACHINES, run_machine
 from benchmarks.meter.trials import LOCKED, Cell, Outcome, faulty, grid, run_cell
 from benchmarks.meter.trials import SENSORS as EVERY_SENSOR
 from benchmarks.meter.verdicts import chance_of_so_few, verdict

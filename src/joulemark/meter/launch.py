@@ -8,7 +8,9 @@ import sys
 __all__ = ["Launched", "birth", "launch", "remove_folder"]
 
 _COMMAND = "import sys; sys.path += eval(sys.argv[1]); from joulemark.meter.process import serve; serve()"
-FILES = ("order", "wake", "ring")
+FILES = ("order", "ring", "wake")
+MEMORY = "/dev/shm"  # noqa: S108 - folders there get fresh names that nobody can guess
+PROC = "/proc"
 RING_BYTES = 1_712_128
 """What a ring takes (`joulemark.meter.ring`), which is not imported here."""
 
@@ -98,7 +100,7 @@ def _new_folder(order: str) -> str:
     """
     name = f"joulemark-{os.urandom(8).hex()}"
     try:
-        return _filled(f"/dev/shm/{name}", order)  # noqa: S108 - a fresh name that nobody can guess
+        return _filled(f"{MEMORY}/{name}", order)
     except OSError:
         return _filled(f"{os.environ.get('TMPDIR') or '/tmp'}/{name}", order)  # noqa: S108 - likewise
 
@@ -138,12 +140,12 @@ def birth(pid: int) -> tuple[str, ...] | None:
         has ended, whether or not anybody has waited for it.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with open(f"{PROC}/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].decode().split()
         return None if fields[0] in "ZX" else (fields[19], fields[25])
     except (OSError, IndexError):
         pass
-    if os.path.exists("/proc/self/stat"):
+    if os.path.exists(f"{PROC}/self/stat"):
         return None
     try:
         os.kill(pid, 0)

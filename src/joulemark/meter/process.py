@@ -119,6 +119,8 @@ class ProcessHost:
         if followed:
             self._numbered = [Timeline(domain) for domain in followed]
             self._reader = RingReader(Path(self._launched.folder))
+            for name in ("order", "ring"):  # both have what they need: nothing is left behind if both are killed
+                Path(self._launched.folder, name).unlink(missing_ok=True)
             self.timelines = {timeline.domain.name: timeline for timeline in self._numbered}
 
     def opened(self) -> None:
@@ -264,7 +266,8 @@ def order(
         urls: whole-machine meters to read besides, see `joulemark.sensors.whole.wall_sensor`.
     """
     where = [] if places is None else [str(places.sysfs), str(places.procfs), str(places.devfs)]
-    return {"places": where, "only": None if only is None else list(only), "urls": list(urls)}
+    asked = None if only is None else list(only)
+    return {"places": where, "only": asked, "urls": list(urls), "deadline_s": DISCOVERY_S}
 
 
 # The sampling process's side
@@ -330,7 +333,7 @@ class _Sampling:
 
         told = self._told
         places = Places(*map(Path, told["places"]))
-        found = discover(places, only=told["only"], urls=told["urls"], deadline_s=DISCOVERY_S)
+        found = discover(places, only=told["only"], urls=told["urls"], deadline_s=told.get("deadline_s", DISCOVERY_S))
         kept = []
         for point, sensor in zip(found.points, found.sensors, strict=True):
             followed = tuple(d for d in sensor.domains if not isinstance(follower(d), ReadingFollower))

@@ -67,6 +67,15 @@ def figure_data(figure: Figure, family: str | None = None) -> FigureData:
     )
 
 
+class CrossCheckData(Document, frozen=True):
+    """What a device's counter and its gauge said of the same time, in watts, and whether they agree."""
+
+    domain: str
+    counter_w: float
+    gauge_w: float
+    agree: bool
+
+
 class DoctorReport(Document, frozen=True):
     """What ``joulemark doctor --json`` prints.
 
@@ -76,6 +85,7 @@ class DoctorReport(Document, frozen=True):
         refused: what was looked for and is not used, why, and what would change that.
         evidence: what figures of this machine will be: measured, modelled, or both.
         idle_power: mean power over the second that the doctor waited.
+        cross_checks: where a device has a counter and a gauge: what both said of that second, in watts.
     """
 
     machine: Machine
@@ -83,6 +93,7 @@ class DoctorReport(Document, frozen=True):
     refused: tuple[Refusal, ...]
     evidence: str
     idle_power: FigureData
+    cross_checks: tuple[CrossCheckData, ...] = ()
 
 
 class MeasureReport(Document, frozen=True):

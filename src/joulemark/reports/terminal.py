@@ -117,6 +117,10 @@ def doctor_view(report: DoctorReport) -> RenderableType:
         Padding(used, (0, 0, 0, 2)),
         Text("  A: measured within ±6 %; B: within ±15 %; C: measured, wider; D: a model", style="dim"),
     ]
+    for check in report.cross_checks:
+        verdict = "they agree" if check.agree else "THEY DO NOT AGREE: doubt this sensor"
+        text = f"  {check.domain}: counter {check.counter_w:.3g} W, gauge {check.gauge_w:.3g} W: {verdict}"
+        parts.append(Text(text, style="dim" if check.agree else "bold yellow"))
     if report.refused:
         refused = _table(("sensor", "left"), ("why it is not used", "left"))
         for refusal in report.refused:

@@ -10,7 +10,7 @@ from joulemark.boundary import Component
 from joulemark.errors import SensorError
 from joulemark.readings import Accuracy
 
-__all__ = ["Domain", "PartialSensor", "Sensor"]
+__all__ = ["Domain", "GaugedSensor", "PartialSensor", "Sensor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +87,11 @@ class PartialSensor(Sensor, Protocol):
 
     def read_domain(self, name: str, now_ns: int) -> int | SensorError:
         """Read one domain, as `read` does."""
+
+
+@runtime_checkable
+class GaugedSensor(Sensor, Protocol):
+    """A sensor of counters whose devices show their power as well, so that one can be held against the other."""
+
+    def power_uw(self, name: str) -> int | SensorError:
+        """Give the power of a domain in microwatts, from its gauge."""
