@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MethodType, TracebackType
@@ -60,6 +61,7 @@ class Window:
         self._end_marks: Mapping[str, Mark] = {}
         self._start_edges: Mapping[str, Edge | SensorError] | None = None
         self._cpu_times: tuple[CpuTime | SensorError | None, CpuTime | SensorError | None] = (None, None)
+        self._opened_us = 0
         self._closed = False
         self._record: WindowRecord | None = None
         self._scope = ""
@@ -74,6 +76,7 @@ class Window:
             raise UsageError("This window was opened before; take a new one for each measurement.")
         now_ns, self._start_marks, self._host, number, self.notes = self._meter._opened(self)
         self._times_ns = (now_ns, now_ns)
+        self._opened_us = time.time_ns() // 1000  # of day: the driver stamps its samples of processes so
         self._cpu_times = (self._meter._cpu_time(), None)
         self._scope = f"{self._meter.session}/{number}"
         return self
@@ -262,6 +265,26 @@ class Window:
             idle_power=idle_power(*powers),
             idle=idle,
         )
+
+    def gpu_shares(self, pids: Collection[int] | None = None) -> Mapping[str, float | SensorError]:
+        """Give the share of each NVIDIA GPU's work in this window that some processes did, 0 to 1, by domain.
+
+        It is their part of the SM utilisation that the driver saw since the window was opened: a key to the energy of
+        a GPU that is shared, and a rough one. It is not applied to any figure. Ask right after the window was closed.
+
+        Args:
+            pids: the processes; this one without it.
+
+        Raises:
+            SensorUnavailable: if there is no NVIDIA driver.
+        """
+        from joulemark.sensors.nvml import NvmlSensor
+
+        sensor = NvmlSensor()
+        try:
+            return sensor.shares({os.getpid()} if pids is None else pids, self._opened_us)
+        finally:
+            sensor.close()
 
     def _processors(self) -> Figure:
         """Energy of the whole machine but its GPUs, in joules."""
