@@ -40,7 +40,7 @@ def told(window, name="gpu-0"):
     '''What a window says of a GPU, and how many joules that is off.'''
     figure = window.domains[name]
     if not figure.available:
-        return {"reason": str(figure.evidence.reason)}
+        return {"reason": figure.evidence.missing[0].reason}
     # The simulated counter has no gain error: only where the edges lie is unsure.
     edges_j = next(e.edges_j for e in window.record.energies if e.domain == name)
     off_j = figure.value - truth_j(window)

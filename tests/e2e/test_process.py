@@ -142,7 +142,7 @@ def test_a_child_that_closes_an_inherited_window_does_not_end_the_sampling_of_it
         faults="no-counter",  # a gauge is not followed between windows
         FAKE_NVML_GAUGE_S="0.02,0.02",
     )
-    assert said["off_j"] == pytest.approx(0.0, abs=6.0)  # a gauge of 20 ms: 1.5 periods at most at each edge
+    assert said["off_j"] == pytest.approx(0.0, abs=0.05 * said["joules"])
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -310,7 +310,7 @@ def test_windows_over_a_killed_sampling_process_are_unavailable_and_later_ones_a
         METER + "with meter.measure() as window:\n"
         "    time.sleep(0.3)\n"
         "    os.kill(sampler(meter), signal.SIGKILL)\n"
-        "    time.sleep(0.1)\n"
+        "    time.sleep(0.6)\n"
         "asked = time.monotonic()\n"
         "lost = told(window)\n"
         "waited_s = time.monotonic() - asked\n"
@@ -390,7 +390,7 @@ def test_two_threads_that_measure_first_leave_one_sampling_process(nvml_library:
         "sys.executable = '/bin/false'",
         "sys.frozen = True",
         "sys.executable = DEAF",
-        "os.posix_spawn = ctypes.CDLL(None).nothing_of_that_name if False else refuse",
+        "os.posix_spawn = refuse",
         "launch.MEMORY = '/nowhere'; os.environ['TMPDIR'] = '/nowhere'",
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1))",
     ],

@@ -16,7 +16,7 @@ from benchmarks.meter.trials import LOCKED, Cell, Outcome, faulty, grid, run_cel
 from benchmarks.meter.trials import SENSORS as EVERY_SENSOR
 from benchmarks.meter.verdicts import chance_of_so_few, verdict
 
-TRIALS, AGAIN = 50, 250
+TRIALS, AGAIN = 40, 200
 HOPELESS = 1e-5
 TRACES = ("square 1.7 s", "bursts 5 Hz", "bursts 5 Hz off", "bursts 20 Hz off", "ramp 7 s")
 CELLS = (

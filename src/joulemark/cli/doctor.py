@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from joulemark.cli.output import Json, Save, console, print_json, to_json, writable, write_text
+from joulemark.cli.output import Json, Save, Wall, console, print_json, to_json, writable, write_text
 
 if TYPE_CHECKING:
     from joulemark.sensors import Discovery
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
+    wall: Wall = None,
     json: Json = False,
     save: Save = None,
     identify: bool = typer.Option(False, help="Name this host in the output."),
@@ -37,7 +38,7 @@ def doctor(
     from joulemark.sensors.cross_check import cross_check, watch_gauges
 
     writable(save)
-    with Meter() as meter, contextlib.closing(_gauged()) as gauged:
+    with Meter(wall or None) as meter, contextlib.closing(_gauged()) as gauged:
         with meter.measure("idle") as window:
             gauges_w = watch_gauges(gauged.sensors, REST_S)
         counters_w = {name: figure.value / window.duration_s for name, figure in window.domains.items()}

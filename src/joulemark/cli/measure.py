@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from joulemark.cli.output import Json, Save, console, print_json, writable
+from joulemark.cli.output import Json, Save, Wall, console, print_json, writable
 from joulemark.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def measure(
         0.0, help="Seconds to watch the machine at rest before and after, to tell energy net of idle."
     ),
     pid: int = typer.Option(0, help="Measure while this running process lives, instead of a command; Ctrl-C ends it."),
+    wall: Wall = None,
     json: Json = False,
     save: Save = None,
     identify: bool = typer.Option(False, help="Put the host's name and the command line into the record."),
@@ -57,7 +58,7 @@ def measure(
     if not 0 <= idle <= 3600:
         raise UsageError(f"--idle {idle:g} is out of range; give 0 to 3600 seconds.")
     writable(save)
-    with Meter() as meter:
+    with Meter(wall or None) as meter:
         window = meter.measure(label.encode(errors="backslashreplace").decode())
         before = meter.rest(idle) if idle else None
         code: int | None = None

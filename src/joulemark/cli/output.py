@@ -15,9 +15,15 @@ from joulemark.errors import OutputNotWritable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Json", "Save", "console", "print_json", "to_json", "writable", "write_text"]
+__all__ = ["Json", "Save", "Wall", "console", "print_json", "to_json", "writable", "write_text"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; its structure: `joulemark schema VERB`.")]
+Wall = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--wall", metavar="URL", help="A meter of the whole machine to read besides: shelly://HOST, redfish://HOST/..."
+    ),
+]
 Save = Annotated[Path | None, typer.Option("--save", help="Also write the record or report to this file.")]
 
 PIPE_WIDTH = 132

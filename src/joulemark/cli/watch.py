@@ -6,7 +6,7 @@ import time
 
 import typer
 
-from joulemark.cli.output import console
+from joulemark.cli.output import Wall, console
 from joulemark.errors import UsageError
 
 __all__ = ["register"]
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 def watch(
     every: float = typer.Option(1.0, help="Seconds between two lines of the table."),
     duration: float = typer.Option(0.0, "--for", help="Seconds to watch; until Ctrl-C without it."),
+    wall: Wall = None,
 ) -> None:
     """Show the power of each domain, live."""
     from rich.live import Live
@@ -36,7 +37,7 @@ def watch(
     if not 0 <= duration <= 1e9:
         raise UsageError(f"--for {duration:g} is out of range; give seconds, or leave it out to watch until Ctrl-C.")
     screen = console()
-    with Meter() as meter, Live(console=screen, auto_refresh=False) as live:
+    with Meter(wall or None) as meter, Live(console=screen, auto_refresh=False) as live:
         began = time.monotonic()
         while duration <= 0 or time.monotonic() - began < duration:
             with meter.measure() as window:

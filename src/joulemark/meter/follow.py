@@ -268,6 +268,7 @@ class Grid:
         # Off the grid: the updates jitter, or have moved.
         miss = max(low_ns - (expected + unsure), (expected - unsure) - high_ns)
         self._misses += 1
+        self._drift_ns += miss / steps  # the period is off, or the updates jitter by so much
         self._floor_ns = min(max(self._floor_ns, 1.5 * (unsure + miss)), self.period_ns / 4)
         self.tick_ns = min(max(expected, low_ns), high_ns)
         self.half_ns = max(min((high_ns - low_ns) / 2, self.period_ns / 2), self._floor_ns)
@@ -394,6 +395,11 @@ class TickFollower(_Counter):
             last, unsure = grid.around(self._read_ns)
             expected = last + grid.period_ns
             unsure += FINEST_NS
+        if unsure >= grid.period_ns / 2:  # its phase is lost: brackets shorter than a period find it again
+            return self._read_ns + round(grid.period_ns / 4)
+        too_early = expected - unsure - FINEST_NS
+        if self._ticks % 4 == 2 and self._read_ns < too_early:
+            return round(too_early)  # a tick that has come by then shows that the grid lies elsewhere
         if self._read_ns < expected - unsure:
             halve = grid.half_ns > 1.5 * FINEST_NS or self._ticks % 4 == 0
             return round(expected if halve else expected + unsure)

@@ -58,7 +58,7 @@ class Meter:
         launched: a sampling process that was started ahead, see `default_meter`.
 
     Raises:
-        UsageError: if two sensors name the same domain, or `devices` names one that there is not.
+        UsageError: if two sensors name the same domain, a URL names no meter, or `devices` a GPU that there is not.
     """
 
     def __init__(
@@ -355,6 +355,11 @@ def _asked_for(
     if not names:
         return None, (), objects
     urls = tuple(name for name in names if "://" in name)
+    if urls:
+        from joulemark.sensors.whole import wall_address
+
+        for url in urls:
+            wall_address(url)
     only = tuple(name for name in names if "://" not in name)
     return (only or None), urls, None
 

@@ -131,8 +131,11 @@ class Timeline:
         if 0 < after < len(points) and points[after - 1].breaks == points[after].breaks:
             return self._between(points, after, time_ns)
         for index, neighbour in ((after, after + 1), (after - 1, after - 2)):
-            if 0 <= index < len(points) and abs(points[index].time_ns - time_ns) <= self._reach_ns():
-                return self._beyond(points, index, neighbour, time_ns)
+            if not (0 <= index < len(points) and 0 <= neighbour < len(points)):
+                continue
+            near, next_to_it = points[index], points[neighbour]
+            if near.breaks == next_to_it.breaks and abs(near.time_ns - time_ns) <= self._reach_ns():
+                return self._beyond(near, next_to_it, time_ns)
         return self._unknown(points, after, time_ns)
 
     def _reach_ns(self) -> float:
@@ -162,13 +165,9 @@ class Timeline:
             course_w=course_w,
         )
 
-    def _beyond(self, points: Sequence[Point], index: int, neighbour: int, time_ns: int) -> Edge:
+    def _beyond(self, point: Point, other: Point, time_ns: int) -> Edge:
         """Continue the curve at the power of its nearest stretch: nothing says that this went on."""
-        point = points[index]
-        power_uw = 0.0
-        if 0 <= neighbour < len(points) and points[neighbour].breaks == point.breaks:
-            other = points[neighbour]
-            power_uw = (other.energy_uj - point.energy_uj) / (other.time_ns - point.time_ns)
+        power_uw = (other.energy_uj - point.energy_uj) / (other.time_ns - point.time_ns)
         away_ns = time_ns - point.time_ns
         doubt_uw = power_uw or self.domain.max_power_w / 1e3
         timing_uw = 0.0 if self.domain.reading == "gauge" else power_uw

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from joulemark.sensors.seam import Sensor
 
-__all__ = ["MACHINE", "TIMEOUT_S", "NotFound", "get_json", "machine_domain", "microwatts", "wall_sensor"]
+__all__ = [
+    "MACHINE",
+    "TIMEOUT_S",
+    "NotFound",
+    "get_json",
+    "machine_domain",
+    "microwatts",
+    "wall_address",
+    "wall_sensor",
+]
 
 MACHINE = "machine"
 """Name of the domain: there is one machine, whoever measures it."""
@@ -90,6 +99,16 @@ def wall_sensor(url: str) -> Sensor:
         SensorUnavailable: if the device does not answer, or has no meter.
         PermissionDenied: if it wants a name and a password, or other ones.
     """
+    place = wall_address(url)
+    return _OPENERS[place.scheme](place, url)
+
+
+def wall_address(url: str) -> SplitResult:
+    """Take the address of a wall meter apart, without asking it anything.
+
+    Raises:
+        UsageError: if it is none that `wall_sensor` knows, or holds a password.
+    """
     try:
         place = urlsplit(url)
     except ValueError as error:
@@ -102,7 +121,7 @@ def wall_sensor(url: str) -> Sensor:
             "A password in the address of a wall meter would end up in the shell's history; "
             "put it into the environment instead (redfish: JOULEMARK_REDFISH_USER and JOULEMARK_REDFISH_PASSWORD)."
         )
-    return _OPENERS[place.scheme](place, url)
+    return place
 
 
 def _shelly(place: SplitResult, url: str) -> Sensor:
