@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from joulemark.boundary import Component
-from joulemark.errors import SensorError, UnknownName, UsageError
+from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable, UnknownName, UsageError
 from joulemark.meter.edges import EdgeReader, Mark
 from joulemark.meter.follow import ReadingFollower, follower
 from joulemark.meter.hosts import Host, SchedulingClock, SimulatedHost, ThreadHost
@@ -59,6 +59,7 @@ class Meter:
 
     Raises:
         UsageError: if two sensors name the same domain, a URL names no meter, or `devices` a GPU that there is not.
+        SensorUnavailable: if a sensor that was asked for by name or URL cannot be read; likewise `PermissionDenied`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Meter:
         self._places = places
         self._only, self._urls, given = _asked_for(sensors)
         self._host, self._edges, seen = self._found(launched) if given is None else self._given(given)
+        self._refuse_missing()
         names = [domain.name for _, domain in seen]
         if len(set(names)) < len(names):
             raise UsageError("Two sensors name the same domain; give the meter only one of them.")
@@ -97,6 +99,16 @@ class Meter:
         self._ended = threading.Event()
         self._pid = os.getpid()
         _meters.add(self)
+
+    def _refuse_missing(self) -> None:
+        """Raise the reason why a sensor that was asked for by name is not there."""
+        asked = {*(self._only or ()), *(url.partition("://")[0] for url in self._urls)}
+        for refusal in self.refused:
+            if refusal.sensor in asked:
+                self._host.close()
+                if refusal.remedy:
+                    raise PermissionDenied(f"{refusal.sensor}: {refusal.reason}", remedy=refusal.remedy)
+                raise SensorUnavailable(f"{refusal.sensor}: {refusal.reason}")
 
     def _found(self, launched: Launched | None) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
         """Look for sensors in a process of its own; in this one if there can be none."""
@@ -361,6 +373,13 @@ def _asked_for(
         for url in urls:
             wall_address(url)
     only = tuple(name for name in names if "://" not in name)
+    if only:
+        from joulemark.sensors.discovery import GROUP, entry_points
+
+        known = [point.name for point in entry_points(GROUP)]
+        for name in only:
+            if name not in known:
+                raise UnknownName("sensor", name, known, hint="See: joulemark doctor")
     return (only or None), urls, None
 
 
