@@ -26,15 +26,15 @@ MEASURED = (
     "waited_s = time.monotonic() - closed_s\n"
     "until(AGAIN_S)\n"
     "with meter.measure() as later: time.sleep(0.5)\n"
-    "say(gpus=both, waited_s=waited_s, later=told(later), total=window.energy.available)"
+    "say(gpus=both, waited_s=waited_s, later=told(later), missing=[p.name for p in window.energy.evidence.missing])"
 )
 
 
 @pytest.mark.parametrize(
     ("fault", "reason", "later"),
     [
-        ("lost=0@1.5", "gpu-0: GPU is lost", False),
-        ("lost=0@1.5-2.4", "gpu-0: GPU is lost", True),
+        ("lost=0@1.5", "GPU is lost", False),
+        ("lost=0@1.5-2.4", "GPU is lost", True),
         ("withdrawn=0@1.5", "Insufficient Permissions", False),
         ("reset=0@1.5", r"the counter fell from \d+ to \d+ µJ; it was reset", True),
     ],
@@ -48,7 +48,7 @@ def test_a_gpu_that_fails_in_a_window_is_named_and_the_other_is_right(
     assert re.search(reason, failed["reason"]), failed
     assert right(well)
     assert right(said["later"]) is later, said["later"]
-    assert said["total"] is False
+    assert any("gpu-0" in name for name in said["missing"])
     assert said["waited_s"] < 1.8
 
 
@@ -60,19 +60,19 @@ def test_a_driver_that_hangs_in_a_window_holds_nothing_up_for_longer_than_was_st
     assert right(said["later"])
 
 
-def test_a_driver_whose_calls_take_two_seconds_does_not_slow_the_program(nvml_library: Path) -> None:
+def test_a_driver_whose_calls_are_slow_does_not_slow_the_program(nvml_library: Path) -> None:
     said = result(
-        "with jm.measure(): pass\n"
-        "began_s = time.monotonic()\n"
-        "windows = [jm.measure().start().stop() for _ in range(100)]\n"
+        METER + "began_s = time.monotonic()\n"
+        "windows = [meter.measure().start().stop() for _ in range(100)]\n"
         "took_s = time.monotonic() - began_s\n"
-        "say(took_s=took_s, reason=told(windows[0])['reason'] if 'gpu-0' in windows[0].domains else 'refused')",
+        "with meter.measure() as window: time.sleep(2)\n"
+        "say(took_s=took_s, **told(window))",
         nvml_library,
-        faults="slow=2000",
+        faults="slow=250",
         powers_w="200",
     )
-    assert said["took_s"] < 1.0
-    assert said["reason"]
+    assert said["took_s"] < 0.1
+    assert right(said) or said["reason"]
 
 
 def test_a_sensor_read_by_a_thread_that_takes_two_seconds_once_recovers() -> None:
@@ -101,7 +101,7 @@ def test_a_counter_that_is_stuck_is_no_zero(nvml_library: Path) -> None:
         powers_w="0",
         FAKE_NVML_SWING_W="0",
     )
-    assert "the counter did not move in 0.6" in said["reason"].replace("600 ms", "0.6")
+    assert said["reason"] == "gpu-0: it has shown no update yet"
 
 
 # No driver, or one that is none
@@ -110,9 +110,8 @@ def test_a_counter_that_is_stuck_is_no_zero(nvml_library: Path) -> None:
 ANY = (
     "process.DISCOVERY_S = 1.5\n"
     "began_s = time.monotonic()\n"
-    "with jm.measure() as window: pass\n"
+    "meter = jm.Meter()\n"
     "first_s = time.monotonic() - began_s\n"
-    "meter = window._meter\n"
     "refused = {r.sensor: r.reason for r in meter.refused}\n"
     "with meter.measure() as window: time.sleep(0.3)\n"
     "say(first_s=first_s, refused=refused, domains=[d.name for d in meter.domains], energy=window.energy.available)"
@@ -202,11 +201,13 @@ def test_counters_that_vanish_from_sysfs_in_a_window_are_named(tmp_path: Path) -
     assert "No such file or directory" in said["reason"]
 
 
-def test_no_clock_but_the_monotonic_one_is_read() -> None:
-    # Records carry the date at which they were made; nothing else may depend on it.
-    dated = {"window.py", "runner.py"}
+def test_what_measures_reads_no_clock_but_the_monotonic_one() -> None:
     wall = re.compile(r"\btime\.time(_ns)?\(|\b(datetime|date)\.(now|today|utcnow)\(|\btime\.(local|gm)time\(")
-    reading = {path.name for path in SOURCES.rglob("*.py") if wall.search(path.read_text(encoding="utf-8"))}
+    dated = {"window.py", "calibration.py"}  # they say of what day a record is, and to a driver since when
+    reading = {
+        path.name
+        for part in ("meter", "sensors", "testing")
+        for path in (SOURCES / part).rglob("*.py")
+        if wall.search(path.read_text(encoding="utf-8"))
+    }
     assert reading <= dated
-    for folder in ("sensors", "testing"):
-        assert not any(wall.search(path.read_text(encoding="utf-8")) for path in (SOURCES / folder).rglob("*.py"))

@@ -140,7 +140,7 @@ def test_a_child_that_closes_an_inherited_window_does_not_end_the_sampling_of_it
         "say(**told(window))",
         nvml_library,
         faults="no-counter",  # a gauge is not followed between windows
-        FAKE_NVML_GAUGE_S="0.02,0.02",
+        FAKE_NVML_GAUGE_S="0.1,0.1",
     )
     assert said["off_j"] == pytest.approx(0.0, abs=0.05 * said["joules"])
 

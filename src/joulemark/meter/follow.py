@@ -268,7 +268,8 @@ class Grid:
         # Off the grid: the updates jitter, or have moved.
         miss = max(low_ns - (expected + unsure), (expected - unsure) - high_ns)
         self._misses += 1
-        self._drift_ns += miss / steps  # the period is off, or the updates jitter by so much
+        # The period is off, or the updates jitter by so much.
+        self._drift_ns = max(self._drift_ns, min(self._drift_ns + miss / steps, self.period_ns / 20))
         self._floor_ns = min(max(self._floor_ns, 1.5 * (unsure + miss)), self.period_ns / 4)
         self.tick_ns = min(max(expected, low_ns), high_ns)
         self.half_ns = max(min((high_ns - low_ns) / 2, self.period_ns / 2), self._floor_ns)

@@ -136,8 +136,8 @@ def birth(pid: int) -> tuple[str, ...] | None:
     """Tell a process from a later one of its number, and from another program that it may become (``exec``).
 
     Returns:
-        What is its own (proc_pid_stat(5): ``starttime`` and ``startstack``; nothing without ``/proc``), or None if it
-        has ended, whether or not anybody has waited for it.
+        What is its own (proc_pid_stat(5): ``starttime`` and ``startstack``; nothing where ``/proc`` does not tell), or
+        None if it has ended, whether or not anybody has waited for it.
     """
     try:
         with open(f"{PROC}/{pid}/stat", "rb") as file:
@@ -145,8 +145,6 @@ def birth(pid: int) -> tuple[str, ...] | None:
         return None if fields[0] in "ZX" else (fields[19], fields[25])
     except (OSError, IndexError):
         pass
-    if os.path.exists(f"{PROC}/self/stat"):
-        return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -374,7 +374,8 @@ def _asked_for(
             wall_address(url)
     only = tuple(name for name in names if "://" not in name)
     if only:
-        from joulemark.sensors.discovery import GROUP, entry_points
+        from joulemark.sensors.discovery import GROUP
+        from joulemark.sensors.points import entry_points
 
         known = [point.name for point in entry_points(GROUP)]
         for name in only:

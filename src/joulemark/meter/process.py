@@ -83,7 +83,7 @@ class ProcessHost:
         self._launched = launched
         self._program = os.getpid()
         self._sampler = 0
-        self._discovered = False
+        self._discovered = self._ended = False
         self._reader: RingReader | None = None
         self._numbered: list[Timeline] = []
         self.forked()
@@ -151,16 +151,14 @@ class ProcessHost:
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended, though it is needed."""
-        if self._reader is None:
-            return False
-        try:
+        """Whether the process has ended, though it is needed: a quick look, for every window that is opened."""
+        if self._reader is None or self._ended:
+            return self._ended
+        with contextlib.suppress(OSError):
             os.kill(self._sampler, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return self._silent_s(time.monotonic_ns()) > 2 * _WATCH_S and birth(self._sampler) is None
+            # There is one of that number: it, unless it has been silent and nobody has waited for it.
+            return self._silent_s(time.monotonic_ns()) > 1.5 * _WATCH_S and birth(self._sampler) is None
+        return birth(self._sampler) is None
 
     def _silent_s(self, now_ns: int) -> float:
         return 0.0 if self._reader is None else (now_ns - self._reader.alive_ns) / 1e9
@@ -180,7 +178,7 @@ class ProcessHost:
         if self._reader is None:
             return
         with self._lock:
-            ended = self.ended  # before the last entries are taken
+            self._ended = birth(self._sampler) is None  # asked before the last entries are taken
             for number, point, reason in self._reader.entries():
                 timeline = self._numbered[number]
                 if point is not None:
@@ -188,15 +186,15 @@ class ProcessHost:
                 elif reason is not None:
                     timeline.reasons.append(reason)
             for number, timeline in enumerate(self._numbered):
-                self._judge(number, timeline, ended, now_ns)
+                self._judge(number, timeline, now_ns)
 
-    def _judge(self, number: int, timeline: Timeline, ended: bool, now_ns: int) -> None:
+    def _judge(self, number: int, timeline: Timeline, now_ns: int) -> None:
         assert self._reader is not None  # noqa: S101 - it is asked where there is one
         timeline.error, busy_since_ns = self._reader.state(number)
         lost = timeline.points[-1].breaks - len(timeline.reasons) if timeline.points else 0
         timeline.reasons += [SensorUnavailable("its reason is no longer on record")] * lost
         name, silent_s = timeline.domain.name, self._silent_s(now_ns)
-        if ended:
+        if self._ended:
             timeline.error = SensorUnavailable(f"{name}: the process that read it has ended")
         elif silent_s > 4 * _WATCH_S:
             timeline.error = SensorUnavailable(

@@ -239,13 +239,13 @@ class Timeline:
 
     def _unknown(self, points: Sequence[Point], after: int, time_ns: int) -> SensorError:
         if not points:
-            return self.error or SensorUnavailable(f"{self.domain.name}: it has not been read yet")
+            return self.error or SensorUnavailable(f"{self.domain.name}: it has shown no update yet")
         if 0 < after < len(points):
             return self.reasons[points[after - 1].breaks]
-        if after == 0:
-            return SensorUnavailable(f"{self.domain.name}: what it showed at that time is no longer on record")
         if self.error is not None:
             return self.error
+        if after == 0:
+            return SensorUnavailable(f"{self.domain.name}: what it showed at that time is no longer on record")
         since = format_duration((time_ns - points[-1].time_ns) / 1e9)
         return SensorUnavailable(f"{self.domain.name}: it has shown nothing new for {since}")
 
