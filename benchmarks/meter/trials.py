@@ -120,11 +120,12 @@ def _with(make: Callable[[float, float], Fault | Reset], first: float = 0.3, las
     return breaks
 
 
-def _wrapping(before_s: float) -> Breaks:
-    """Let the counter wrap so long before the window closes."""
+def _wrapping(before_s: float | None = None) -> Breaks:
+    """Let the counter wrap so long before the window closes; half-way without it."""
 
     def breaks(device: SimulatedDevice, start_s: float, end_s: float) -> SimulatedDevice:
-        flows_j = device.gain * device.trace.between_j(0.0, end_s - before_s)
+        wraps_s = (start_s + end_s) / 2 if before_s is None else end_s - before_s
+        flows_j = device.gain * device.trace.between_j(0.0, wraps_s)
         return replace(device, start_j=(device.domain.wrap_uj or 0) / 1e6 - flows_j)
 
     return breaks
@@ -140,7 +141,7 @@ FAULTS: Mapping[str, Breaks] = {
     "slow calls": _with(lambda start_s, end_s: Slow(start_s, end_s, takes_s=0.3)),
     "garbage once": _with(lambda start_s, _: Garbage(start_s, start_s + 0.03)),
     "updates jitter": lambda device, start_s, end_s: replace(device, jitter_s=0.2 * (device.period_s or 0.0)),
-    "wrap midway": _wrapping(5.0),
+    "wrap midway": _wrapping(),
     "wrap 1 ms before the end": _wrapping(1e-3),
 }
 """What goes wrong in the window: from 3 to 4 tenths of it where nothing else is said."""

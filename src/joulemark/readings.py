@@ -130,7 +130,7 @@ class WindowRecord:
     """A stretch of monotonic time, in seconds, and the energy of each domain in it.
 
     `start_s` counts from when the meter was made; a run that was gone on with has windows of several meters. `share` is
-    the part of the CPU time that counts, where not all of it does.
+    the part of the CPU time that counts, where not all of it does; `not_split` why that part is not known.
     """
 
     label: str
@@ -138,6 +138,7 @@ class WindowRecord:
     duration_s: float
     energies: tuple[DomainEnergy, ...]
     share: Share | None = None
+    not_split: str = ""
 
     def __post_init__(self) -> None:
         _refuse_negative(self, "duration_s")
@@ -278,7 +279,7 @@ def energy_figure(
     figures = [
         domain_figure(window, d, session=session, workload=workload, phases=phases, devices=devices) for d in counted
     ]
-    if window.share is None:
+    if window.share is None and not window.not_split:
         return total(figures)
     processors = [f for f in figures if Component.GPU not in f.boundary.components]
     others = [

@@ -22,23 +22,20 @@ TRACES = ("square 1.7 s", "bursts 5 Hz", "bursts 5 Hz off", "bursts 20 Hz off", 
 CELLS = (
     *grid(EVERY_SENSOR, TRACES, (0.1, 1.0, 10.0)),
     *grid(EVERY_SENSOR, ("square 1.7 s", "bursts 5 Hz off"), (0.1, 1.0), ("first",)),
-    *faulty(("square 1.7 s",)),
+    *faulty(("square 1.7 s",), 4.0),
 )
 
 MOSTLY_FLAT = {
     "counter 100 ms, square 1.7 s, 0.1 s",
     "counter 100 ms, square 1.7 s, 0.1 s, first",
     "counter 100 ms, square 1.7 s, 1 s, first",
-    "counter 100 ms, bursts 20 Hz off, 0.1 s",
     "counter 20 ms, bursts 5 Hz, 0.1 s",
     "counter 20 ms, bursts 5 Hz off, 0.1 s",
     "counter 20 ms, bursts 5 Hz off, 0.1 s, first",
     "counter 20 ms, bursts 20 Hz off, 0.1 s",
-    "counter 20 ms, bursts 20 Hz off, 1 s",
     "gauge 20 ms, square 1.7 s, 0.1 s",
     "gauge 20 ms, bursts 5 Hz, 0.1 s",
     "gauge 20 ms, bursts 20 Hz off, 0.1 s",
-    "gauge 20 ms, bursts 20 Hz off, 1 s",
     "gauge 25 of 100 ms, square 1.7 s, 0.1 s",
     "gauge 25 of 100 ms, square 1.7 s, 0.1 s, first",
     "gauge 25 of 100 ms, ramp 7 s, 0.1 s",
@@ -71,20 +68,16 @@ NOT_COVERED = {
     "gauge 25 of 100 ms, square 1.7 s, 1 s, first": GRID_LOCKED,
     "gauge 25 of 100 ms, bursts 5 Hz off, 0.1 s, first": GRID_LOCKED,
     "gauge 25 of 100 ms, bursts 5 Hz off, 1 s, first": GRID_LOCKED,
-    "gauge 25 of 100 ms, square 1.7 s, 10 s, slow calls": GRID_LOCKED,
-    "gauge 25 of 100 ms, square 1.7 s, 10 s, garbage once": GRID_LOCKED,
-    "gauge 25 of 100 ms, square 1.7 s, 10 s, updates jitter": GRID_LOCKED,
     "gauge 20 ms, square 1.7 s, 0.1 s, first": FIRST_GAUGE,
     "gauge 20 ms, square 1.7 s, 1 s, first": FIRST_GAUGE,
     "gauge 20 ms, bursts 5 Hz off, 0.1 s, first": FIRST_GAUGE,
     "gauge 20 ms, bursts 5 Hz off, 1 s, first": FIRST_GAUGE,
-    "gauge 20 ms, square 1.7 s, 10 s, stuck for a while": UNSEEN,
-    "gauge 25 of 100 ms, square 1.7 s, 10 s, stuck for a while": UNSEEN,
-    "RAPL package, square 1.7 s, 10 s, reset": UNSEEN,
 }
 TOO_WIDE = {
+    "gauge 20 ms, bursts 20 Hz off, 1 s": EARLY,
+    "counter 20 ms, bursts 20 Hz off, 1 s": EARLY,
+    "counter 100 ms, bursts 20 Hz off, 0.1 s": EARLY,
     "counter 20 ms, square 1.7 s, 0.1 s, first": EARLY,
-    "counter 100 ms, bursts 5 Hz off, 1 s": EARLY,
     "gauge 20 ms, ramp 7 s, 0.1 s": EARLY,
     "gauge 25 of 100 ms, bursts 20 Hz off, 10 s": EARLY,
 } | {str(cell): LAGS for cell in CELLS if cell.sensor == "gauge mean of 1 s"}
@@ -165,7 +158,7 @@ def test_rapl_is_right_or_names_a_fault(machine: str) -> None:
 @pytest.mark.parametrize("fault", ["lost at the end", "withdrawn"])
 @pytest.mark.parametrize("sensor", EVERY_SENSOR)
 def test_a_sensor_that_is_gone_when_a_window_closes_leaves_no_number(sensor: str, fault: str) -> None:
-    cell = Cell(sensor, "square 1.7 s", 10.0, fault=fault)
+    cell = Cell(sensor, "square 1.7 s", 4.0, fault=fault)
 
     assert all(outcome.fault for outcome in outcomes(cell, TRIALS))
 

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from joulemark.meter.accumulator import counter_step_uj
+from joulemark.meter.counter import counter_step_uj
 
 from joulemark.boundary import Component
 from joulemark.errors import CounterReset, PermissionDenied, SensorError, SensorUnavailable

@@ -278,15 +278,6 @@ class Meter:
         except SensorError as error:
             return error
 
-    def _without_processors(self, energies: Sequence[DomainEnergy], reason: SensorError) -> tuple[DomainEnergy, ...]:
-        """Leave out energies that would have had to be split by CPU time."""
-        return tuple(
-            energy
-            if Component.GPU in self._seen[energy.domain].components or energy.energy_j is None
-            else DomainEnergy(domain=energy.domain, unavailable=str(reason))
-            for energy in energies
-        )
-
     # Between edges
 
     def _start_beating(self) -> None:

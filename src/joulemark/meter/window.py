@@ -132,14 +132,13 @@ class Window:
             self._host, self._times_ns, (self._start_marks, self._end_marks), (start_edges, self._edges_at(end_ns))
         )
         share = self._share()
-        if isinstance(share, SensorError):
-            energies = self._meter._without_processors(energies, share)
         self._record = WindowRecord(
             label=self.label,
             start_s=(start_ns - self._meter._origin_ns) / 1e9,
             duration_s=(end_ns - start_ns) / 1e9,
             energies=energies,
             share=share if not isinstance(share, SensorError) else None,
+            not_split=str(share) if isinstance(share, SensorError) else "",
         )
         self._meter._pending.discard(self)
         return self._record
@@ -214,7 +213,7 @@ class Window:
                 errors = (Error(f"calibration at the wall of {found.created} ({self._scope})", unsure_j),)
                 parts = (Part("machine", value_j, seen.evidence.kind),)
                 return Figure(value=value_j, unit="J", boundary=boundary, errors=errors, parts=parts)
-        reason = found if isinstance(found, str) else str(seen)
+        reason = found if isinstance(found, str) else f"not all sensors could be read: {seen.evidence}"
         return Figure.unavailable("J", boundary, [Part("machine", math.nan, Kind.UNAVAILABLE, reason)])
 
     def _calibration(self) -> Calibration | str:
@@ -289,7 +288,7 @@ class Window:
     def _processors(self) -> Figure:
         """Energy of the whole machine but its GPUs, in joules."""
         domains = [d for d in self._meter.domains if Component.GPU not in d.components]
-        whole = replace(self.record, share=None)
+        whole = replace(self.record, share=None, not_split="")
         return energy_figure(whole, domains, session=self._meter.session, workload=self._scope)
 
     def net(self, before: Window, after: Window | None = None) -> Figure:
