@@ -279,19 +279,27 @@ def energy_figure(
     figures = [
         domain_figure(window, d, session=session, workload=workload, phases=phases, devices=devices) for d in counted
     ]
-    if window.share is None and not window.not_split:
-        return total(figures)
+    if window.share is not None:
+        figures = _split(figures, window, window.share, f"{session}@{window.start_s:.6f}", workload)
+    elif window.not_split:
+        figures = [f if Component.GPU in f.boundary.components else _lost(f, window.not_split) for f in figures]
+    return total(figures)
+
+
+def _split(figures: Sequence[Figure], window: WindowRecord, share: Share, name: str, workload: str) -> list[Figure]:
+    """Put in place of the processors' energies and what belongs to them the part of a scope."""
+    gpus = [f for f in figures if Component.GPU in f.boundary.components]
     processors = [f for f in figures if Component.GPU not in f.boundary.components]
-    others = [
-        replace(f, boundary=replace(f.boundary, attribution=window.share.policy))
-        for f in figures
-        if f not in processors
-    ]
-    if processors:
-        name = f"{session}@{window.start_s:.6f}+{window.duration_s:.6f}"
-        split = attribute(total(processors), window.share, duration_s=window.duration_s, workload=workload, window=name)
-        others.insert(0, split.active)
-    return total(others)
+    owned = [replace(f, boundary=replace(f.boundary, attribution=share.policy)) for f in gpus]
+    if not processors:
+        return owned
+    split = attribute(total(processors), share, duration_s=window.duration_s, workload=workload, window=name)
+    return [split.active, *owned]
+
+
+def _lost(figure: Figure, reason: str) -> Figure:
+    parts = [Part(part.name, math.nan, Kind.UNAVAILABLE, part.reason or reason) for part in figure.parts]
+    return Figure.unavailable("J", figure.boundary, parts)
 
 
 def counted_devices(domains: Iterable[DomainRecord]) -> Literal["active", "all"]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from joulemark.attribution import WORTH_OF_CPU_TIME, Attributed, IdlePolicy, Share, attribute
 from joulemark.boundary import Boundary
 from joulemark.errors import CounterReset, SensorUnavailable, UsageError
 from joulemark.figures import Error, Figure, Kind, Part, total
-from joulemark.attribution import WORTH_OF_CPU_TIME, Attributed, IdlePolicy, Share, attribute
 from joulemark.meter.cpu_time import TICK_S, Cgroup, CpuTime, ProcessTree, Scope, WholeMachine, share
 from tests.simulated.processes import CgroupTree, ProcessTable
 

@@ -15,7 +15,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from joulemark.boundary import Component
 from joulemark.cli import calibrate as verb
 from joulemark.errors import DamagedRecord, JoulemarkError, NewerSchema, OutputNotWritable, UsageError
 from joulemark.meter import Meter
@@ -30,9 +29,8 @@ from joulemark.meter.calibration import (
     save,
     wall_energy,
 )
-from joulemark.readings import Accuracy
-from joulemark.sensors import Domain, FakeDomain, FakeSensor, Fault
 from joulemark.sensors.wall import ClockOffset, WallLog, clock_offset
+from joulemark.testing import Lost, SimulatedSensor
 
 EFFICIENCY, BASE_W = 0.92, 30.0
 """Of a power supply, and what the sensors do not see (board, fans) behind it."""
@@ -262,19 +260,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 # ---- the verb --------------------------------------------------------------------------------------------------------
 
 
-def constant_domain(name: str, power_w: float) -> FakeDomain:
-    domain = Domain(
-        name=name,
-        components=frozenset({Component.CPU}),
-        kind="measured",
-        reading="counter",
-        accuracy=Accuracy(gain=0.02),
-    )
-    return FakeDomain(domain=domain, energy_j=lambda now_s: power_w * now_s)
-
-
-def constant(power_w: float) -> FakeSensor:
-    return FakeSensor([constant_domain("cpu-0", power_w)])
+def constant(power_w: float) -> SimulatedSensor:
+    return SimulatedSensor.constant({"cpu-0": power_w}, gain=0.02)
 
 
 def test_windows_follow_each_other_while_load_comes_and_goes() -> None:
@@ -297,7 +284,8 @@ def test_windows_follow_each_other_while_load_comes_and_goes() -> None:
 
 
 def test_a_window_that_lacks_a_domain_is_left_out_and_without_any_other_there_is_no_series() -> None:
-    lost = FakeSensor([dataclasses.replace(constant_domain("dram-0", 5.0), faults=[Fault(0.0, 1e9)])])
+    memory = SimulatedSensor.constant({"dram-0": 5.0})
+    lost = SimulatedSensor([dataclasses.replace(device, faults=[Lost(0.0)]) for device in memory.devices])
 
     with Meter([constant(50.0), lost]) as meter, pytest.raises(UsageError, match="a power of cpu-0, dram-0; joulemark"):
         verb.measure_series(meter, 0.05, busy=None, window_s=0.01)

@@ -64,12 +64,12 @@ def sinusoid_j(power_w: float, swing_w: float, period_s: float, t: float) -> flo
 def test_several_gpus_are_each_right_and_add_up(fake_nvml: FakeNvml) -> None:
     fake_nvml.install(100, 200, 300, swing_w=60, period_s=7)
     bench = Bench(fake_nvml)
-    bench.advance(0.5)
+    bench.advance(0.53)
 
     with bench.meter.measure() as window:
         bench.advance(5)
 
-    truths_j = [sinusoid_j(p, 60, 7, 5.5) - sinusoid_j(p, 60, 7, 0.5) for p in (100, 200, 300)]
+    truths_j = [sinusoid_j(p, 60, 7, 5.53) - sinusoid_j(p, 60, 7, 0.53) for p in (100, 200, 300)]
     found = {energy.domain: energy for energy in window.record.energies}
     for i, truth_j in enumerate(truths_j):
         energy = found[f"gpu-{i}"]
