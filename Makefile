@@ -1,5 +1,5 @@
 # `make quickstart` runs the main job, `make test` passes the tests; each sets up all it needs in .venv.
-# `make benchmark` shows how right the meter is and what it costs (QUICK=1: in two minutes; PEERS=1: other tools beside it).
+# `make benchmark` shows how right the meter is and what it costs (QUICK=1: in three minutes; PEERS=1: other tools beside it).
 PYTHON ?= python3
 # A CPU build of torch is enough for the tests. Choose your own with: make test TORCH="torch==2.13.0 --index-url ..."
 TORCH ?= torch==2.13.0
@@ -24,7 +24,8 @@ check: .venv/.test
 benchmark: $(if $(PEERS),.venv-peers/.peers)
 	$(PYTHON) -m venv --clear .venv-benchmark
 	.venv-benchmark/bin/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt .
-	.venv-benchmark/bin/python -m benchmarks.meter $(if $(QUICK),--quick) $(if $(PEERS),--peers .venv-peers/bin/python)
+	.venv-benchmark/bin/python -m benchmarks.meter $(if $(QUICK),--quick,--docs docs/benchmarks.md) \
+		$(if $(PEERS),--peers .venv-peers/bin/python)
 
 .venv-peers/.peers:
 	$(PYTHON) -m venv .venv-peers

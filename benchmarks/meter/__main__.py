@@ -23,6 +23,7 @@ from benchmarks.meter.table import (
     Row,
     Trials,
     accuracy_rows,
+    as_markdown,
     as_table,
     cost_rows,
     coverage_rows,
@@ -36,6 +37,7 @@ from joulemark.sensors.machine import describe_machine
 
 AGAIN = 4
 """A cell that comes up short is looked at again, with so many times as many trials."""
+BEGINS, ENDS = "<!-- begins: written by make benchmark -->", "<!-- ends -->"
 FAULTY_TRACES = ("square 1.7 s", "bursts 5 Hz off")
 
 
@@ -52,22 +54,38 @@ def main() -> None:
             _say("peers")
             real += peers.rows(Path(options.peers), bench.driver, lengths)
     _say("simulated windows")
-    trials, again = _trials(60 if options.quick else 200, quick=options.quick)
+    trials, again = _trials(40 if options.quick else 200, quick=options.quick)
     machines = {name: run_machine(machine, 20 if options.quick else 100) for name, machine in MACHINES.items()}
     rows = [*accuracy_rows(trials), *coverage_rows(trials, again), rapl_row(machines), *costs, *real]
     Console(width=None if sys.stdout.isatty() else 160).print(
         as_table("How right the meter is and what it costs", rows)
     )
+    if options.docs:
+        _put_into(Path(options.docs), as_markdown(rows), quick=options.quick)
     Path(options.out).write_text(json.dumps(_results(rows, trials, again), indent=1, ensure_ascii=False) + "\n")
     print(f"Written: {options.out}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.meter", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smaller grid and fewer repeats: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="a smaller grid and fewer repeats: some three minutes")
     parser.add_argument("--peers", metavar="PYTHON", help="a Python that has landauer-gap, pyJoules and codecarbon")
     parser.add_argument("--out", default=Path(__file__).with_name("results.json"), help="where the results go")
+    parser.add_argument("--docs", metavar="FILE", help="a Markdown file whose table is to be renewed")
     return parser.parse_args()
+
+
+def _put_into(file: Path, table: str, *, quick: bool) -> None:
+    """Renew what stands between the two marks of a document."""
+    before, _, rest = file.read_text().partition(BEGINS)
+    _, _, after = rest.partition(ENDS)
+    machine = describe_machine()
+    when = (
+        f"{datetime.now(UTC):%d %B %Y}; {machine.processor}, {machine.cpus} processors, {machine.system}"
+        f"{', virtual' if machine.virtual else ''}; Python {platform.python_version()}; Joulemark {__version__}"
+        f"{'; the small grid' if quick else ''}."
+    )
+    file.write_text(f"{before}{BEGINS}\n{when}\n\n{table}\n{ENDS}{after}")
 
 
 def _trials(count: int, *, quick: bool) -> tuple[Trials, Trials]:

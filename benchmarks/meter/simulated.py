@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["COUNTER", "GAUGE", "build_driver", "environment", "powercap"]
 
-DRIVER = Path(__file__).parents[2] / "tests" / "simulated" / "nvml.c"
+DRIVER = (Path(__file__).parents[2] / "tests" / "simulated" / "nvml.c", Path(__file__).with_name("peers.c"))
 RANGE_UJ = 262_143_328_850
 """``max_energy_range_uj`` of a server's package: 2^32 - 1 steps of 61 µJ."""
 
@@ -21,7 +21,7 @@ GAUGE = {**COUNTER, "CHIP": "6.0", "NAME": "Tesla P100-PCIE-16GB", "GAUGE_S": "0
 
 
 def build_driver(folder: Path) -> Path:
-    """Compile the driver of ``tests/simulated/nvml.c``; give the folder that it lies in.
+    """Compile the driver of ``tests/simulated/nvml.c`` and what other tools ask of it; give the folder that it lies in.
 
     Raises:
         FileNotFoundError: if there is no C compiler.
@@ -31,7 +31,7 @@ def build_driver(folder: Path) -> Path:
         raise FileNotFoundError("no C compiler (cc or gcc) to build the simulated NVIDIA driver")
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, DRIVER, "-lm"], check=True)
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, *DRIVER, "-lm"], check=True)
     return folder
 
 

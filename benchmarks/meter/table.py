@@ -11,7 +11,16 @@ from benchmarks.meter.costs import Bench, Size, Spread
 from benchmarks.meter.trials import LOCKED, Cell, Outcome
 from benchmarks.meter.verdicts import Verdict, verdict
 
-__all__ = ["Row", "accuracy_rows", "as_table", "cost_rows", "coverage_rows", "rapl_row", "real_time_rows"]
+__all__ = [
+    "Row",
+    "accuracy_rows",
+    "as_markdown",
+    "as_table",
+    "cost_rows",
+    "coverage_rows",
+    "rapl_row",
+    "real_time_rows",
+]
 
 Trials = Mapping[Cell, Sequence[Outcome]]
 MB = 1e6
@@ -202,7 +211,7 @@ def cost_rows(bench: Bench, *, windows: int, seconds: float, size: Size | None) 
         ),
         Row("... Meter() with two RAPL packages as well", "≤ 100 ms", _ms(placed), placed.median <= 0.1, ""),
         Row(
-            "processor time while a window is open: counters only",
+            f"processor time while a window is open for {seconds:g} s: counters only",
             "≤ 0.02 % of a core",
             _share(counters),
             counters.median <= 2e-4,
@@ -252,6 +261,14 @@ def as_table(title: str, rows: Iterable[Row]) -> Table:
         mark = {True: "[green]reached[/]", False: "[red]not reached[/]", None: ""}[row.reached]
         table.add_row(row.what, row.target, row.found, mark, row.peer)
     return table
+
+
+def as_markdown(rows: Iterable[Row]) -> str:
+    """Write the rows as a table in Markdown."""
+    mark = {True: "yes", False: "**no**", None: ""}
+    lines = ["| what | target | found | reached | best peer |", "|---|---|---|---|---|"]
+    lines += [f"| {row.what} | {row.target} | {row.found} | {mark[row.reached]} | {row.peer} |" for row in rows]
+    return "\n".join(lines)
 
 
 def _percent(part: float) -> str:

@@ -136,7 +136,7 @@ def test_measure_tells_energy_net_of_idle(joulemark: Run, tmp_path: Path) -> Non
     assert "net of idle" in net["boundary"]
     expected = report["energy"]["value"] - report["idle_power"]["value"] * report["duration_s"]
     assert net["value"] == pytest.approx(expected, rel=1e-6, abs=1e-9)
-    assert [w.label for w in load_measurement(tmp_path / "m.json").windows] == ["idle", ""]
+    assert [w.label for w in load_measurement(tmp_path / "m.json").windows] == ["idle", "idle", ""]
 
 
 def test_measure_follows_a_running_process(joulemark: Run) -> None:

@@ -233,7 +233,7 @@ def test_the_program_runs_with_a_wall_clock_that_jumps(nvml_library: Path) -> No
 
 @pytest.mark.parametrize(
     "end",
-    ["", "meter.close()", "os._exit(0)", "os.execv('/bin/sleep', ['sleep', '6'])", "os.kill(os.getpid(), 9)"],
+    ["", "meter.close()", "os._exit(0)", "os.execv('/bin/sleep', ['sleep', '9'])", "os.kill(os.getpid(), 9)"],
     ids=["returns", "closes", "exits at once", "becomes another program", "is killed"],
 )
 def test_the_sampling_process_ends_with_a_program_that(nvml_library: Path, end: str) -> None:
@@ -245,7 +245,7 @@ def test_the_sampling_process_ends_with_a_program_that(nvml_library: Path, end: 
     )
     said = program.line()
     try:
-        assert gone(said["pid"])
+        assert gone(said["pid"], 7.0 if "exec" in end else 3.0)
         assert not Path(said["folder"]).exists()
     finally:
         program.process.kill()
@@ -302,6 +302,31 @@ def test_ctrl_c_reaches_the_program_and_not_the_sampling_process(nvml_library: P
     assert right(said)
 
 
+def test_a_program_with_thousands_of_open_files_is_measured(nvml_library: Path) -> None:
+    said = result(
+        "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n" + METER + "\n"
+        "with meter.measure() as window: time.sleep(0.5)\n"
+        "say(**told(window))",
+        nvml_library,
+    )
+    assert right(said)
+
+
+def test_a_program_without_a_file_to_spare_gets_figures_or_reasons(nvml_library: Path) -> None:
+    said = result(
+        METER + "files = []\n"
+        "with contextlib.suppress(OSError):\n"
+        "    while True: files.append(os.open(os.devnull, os.O_RDONLY))\n"
+        "with meter.measure() as window: time.sleep(6)\n"
+        "for file in files: os.close(file)\n"
+        "with meter.measure() as later: time.sleep(0.5)\n"
+        "say(window=told(window), later=told(later))",
+        nvml_library,
+    )
+    assert right(said["window"]) or "reason" in said["window"]
+    assert right(said["later"])
+
+
 # The sampling process in trouble
 
 
@@ -310,17 +335,19 @@ def test_windows_over_a_killed_sampling_process_are_unavailable_and_later_ones_a
         METER + "with meter.measure() as window:\n"
         "    time.sleep(0.3)\n"
         "    os.kill(sampler(meter), signal.SIGKILL)\n"
+        "    folder = meter._host._launched.folder\n"
         "    time.sleep(0.6)\n"
         "asked = time.monotonic()\n"
         "lost = told(window)\n"
         "waited_s = time.monotonic() - asked\n"
         "with meter.measure() as later: time.sleep(0.5)\n"
-        "say(lost=lost, waited_s=waited_s, later=told(later))",
+        "say(lost=lost, waited_s=waited_s, later=told(later), left=os.path.exists(folder))",
         nvml_library,
     )
     assert said["lost"]["reason"] == "gpu-0: the process that read it has ended"
     assert said["waited_s"] < 0.5
     assert right(said["later"])
+    assert not said["left"]
 
 
 def test_a_sampling_process_that_stood_still_for_three_seconds_catches_up(nvml_library: Path) -> None:

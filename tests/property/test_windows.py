@@ -20,7 +20,8 @@ TRIALS, AGAIN = 40, 200
 HOPELESS = 1e-5
 TRACES = ("square 1.7 s", "bursts 5 Hz", "bursts 5 Hz off", "bursts 20 Hz off", "ramp 7 s")
 CELLS = (
-    *grid(EVERY_SENSOR, TRACES, (0.1, 1.0, 10.0)),
+    *grid(EVERY_SENSOR, TRACES, (0.1, 1.0)),
+    *grid(EVERY_SENSOR, TRACES[:2], (10.0,)),
     *grid(EVERY_SENSOR, ("square 1.7 s", "bursts 5 Hz off"), (0.1, 1.0), ("first",)),
     *faulty(("square 1.7 s",), 4.0),
 )
@@ -68,6 +69,9 @@ NOT_COVERED = {
     "gauge 25 of 100 ms, square 1.7 s, 1 s, first": GRID_LOCKED,
     "gauge 25 of 100 ms, bursts 5 Hz off, 0.1 s, first": GRID_LOCKED,
     "gauge 25 of 100 ms, bursts 5 Hz off, 1 s, first": GRID_LOCKED,
+    "gauge 20 ms, square 1.7 s, 4 s, stuck for a while": UNSEEN,
+    "gauge 25 of 100 ms, square 1.7 s, 4 s, stuck for a while": UNSEEN,
+    "gauge 25 of 100 ms, square 1.7 s, 4 s, garbage once": GRID_LOCKED,
     "gauge 20 ms, square 1.7 s, 0.1 s, first": FIRST_GAUGE,
     "gauge 20 ms, square 1.7 s, 1 s, first": FIRST_GAUGE,
     "gauge 20 ms, bursts 5 Hz off, 0.1 s, first": FIRST_GAUGE,
@@ -79,7 +83,6 @@ TOO_WIDE = {
     "counter 100 ms, bursts 20 Hz off, 0.1 s": EARLY,
     "counter 20 ms, square 1.7 s, 0.1 s, first": EARLY,
     "gauge 20 ms, ramp 7 s, 0.1 s": EARLY,
-    "gauge 25 of 100 ms, bursts 20 Hz off, 10 s": EARLY,
 } | {str(cell): LAGS for cell in CELLS if cell.sensor == "gauge mean of 1 s"}
 
 outcomes = cache(run_cell)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import importlib.util
+import os
 import subprocess
 import sys
 import time

@@ -27,8 +27,13 @@ def flowed_j(at_ns: int) -> float:
 def landauer_gap() -> Edges:
     """One phase of a session: https://pypi.org/project/landauer-gap/."""
     session = import_module("joules").Session(cpu=False)
-    ends: list[dict[str, Any]] = []
-    return lambda: session.begin("window"), lambda: ends.append(session.end()), lambda: float(ends[-1]["energy_j"])
+    begun: list[str] = []
+    ended: list[dict[str, Any]] = []
+    return (
+        lambda: begun.append(session.begin("window")),
+        lambda: ended.append(session.end(begun[-1])),
+        lambda: float(ended[-1]["energy_j"]),
+    )
 
 
 def pyjoules() -> Edges:
@@ -48,7 +53,7 @@ def codecarbon() -> Edges:
         trackers.append(tracker(country_iso_code="FRA", log_level="error", save_to_file=False))
         trackers[-1].start()
 
-    return start, lambda: trackers[-1].stop(), lambda: trackers[-1].final_emissions_data.gpu_energy * 3.6e6
+    return start, lambda: trackers[-1].stop(), lambda: trackers[-1]._total_gpu_energy.kWh * 3.6e6
 
 
 began_s = time.perf_counter()

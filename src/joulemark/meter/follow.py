@@ -102,7 +102,7 @@ class _Counter:
     def _moved(self, now_ns: int, reading: int) -> bool:
         """Take in a reading; tell whether the counter has moved or started anew."""
         if self._last is None:
-            self._last = (now_ns, reading)
+            self.error, self._last = None, (now_ns, reading)
             return True
         then_ns, before = self._last
         try:
@@ -350,7 +350,7 @@ class TickFollower(_Counter):
             self._unmoved += 1
             return ()
         low_ns, self._still_ns = self._still_ns, before_ns
-        self._at_once += not self._grid.known
+        self._at_once += self._grid.period_ns < 1.2 * self._step_ns  # not known yet, or no more than the readings' own
         if self._continuous:
             return (self._point((before_ns + after_ns) / 2, (after_ns - before_ns + self._step_ns) / 2, self.total_uj),)
         return self._ticked(low_ns, after_ns, before_ns)
@@ -396,6 +396,8 @@ class TickFollower(_Counter):
             last, unsure = grid.around(self._read_ns)
             expected = last + grid.period_ns
             unsure += FINEST_NS
+            if unsure < grid.period_ns / 2 and self._read_ns < expected + unsure:
+                return round(expected + unsure)  # in the middle of a bracket it would not be sure which tick it saw
         if unsure >= grid.period_ns / 2:  # its phase is lost: brackets shorter than a period find it again
             return self._read_ns + round(grid.period_ns / 4)
         too_early = expected - unsure - FINEST_NS

@@ -41,18 +41,21 @@ def launch(order: dict[str, object]) -> Launched:
     """
     python = _interpreter()
     here = os.getpid()
-    folder = _new_folder(repr({**order, "parent": here, "birth": birth(here)}))
     # The standard library's folders come first: nothing that lies beside the program takes the place of its modules.
     path = [os.path.abspath(place) for place in (*sys.path, f"{__file__}/../../..")]
-    reading, writing = os.pipe()
+    folder = _new_folder(repr({**order, "parent": here, "birth": birth(here)}))
     try:
-        pid = _spawn(python, ["-ISc", _COMMAND, repr(path), folder], writing)
+        reading, writing = os.pipe()
+        try:
+            pid = _spawn(python, ["-ISc", _COMMAND, repr(path), folder], writing)
+        except OSError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
     except OSError:
-        os.close(reading)
         remove_folder(folder)
         raise
-    finally:
-        os.close(writing)
     return Launched(folder, pid, reading)
 
 

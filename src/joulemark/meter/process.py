@@ -41,6 +41,8 @@ _STARTED = b"joulemark"
 _LENGTH = struct.Struct("@Q")
 _LOOK_NS = 2_000_000
 _WATCH_S = 1.0
+_SELDOM_S = 5.0
+"""Where the system tells when the program ends, there is little else to look for."""
 _TOGETHER_S = 0.002
 """Edges that follow each other within this time wake the process up once."""
 
@@ -84,8 +86,10 @@ class ProcessHost:
         self._program = os.getpid()
         self._sampler = 0
         self._discovered = self._ended = False
+        self._asked_ns = self._looked_ns = 0
         self._reader: RingReader | None = None
         self._numbered: list[Timeline] = []
+        self._first: list[int] = []
         self.forked()
         renew_after_fork(self)
 
@@ -105,23 +109,29 @@ class ProcessHost:
         self._discovered = True
         data = b"".join(_parts(self._launched.pipe))
         _bury(self._launched.pid)
-        if not data.startswith(_STARTED):
-            remove_folder(self._launched.folder)
-            raise ChildProcessError("the sampling process did not start")
         try:
+            if not data.startswith(_STARTED):
+                raise ChildProcessError("the sampling process did not start")
             self._sampler, self.found, self.refused = pickle.loads(_content(data))  # noqa: S301 - our own process
+            if any(found.followed for found in self.found):
+                self._meet()
+        except OSError:
+            self.close()
+            raise
         except (EOFError, pickle.UnpicklingError):
-            remove_folder(self._launched.folder)
+            self.close()
             nothing = "the process that reads sensors did not say what it found: a driver ended it, or does not answer"
             self.refused = (Refusal(sensor="sampling process", reason=nothing),)
-            return
-        followed = [domain for found in self.found for domain in found.followed]
-        if followed:
-            self._numbered = [Timeline(domain) for domain in followed]
-            self._reader = RingReader(Path(self._launched.folder))
-            for name in ("order", "ring"):  # both have what they need: nothing is left behind if both are killed
-                Path(self._launched.folder, name).unlink(missing_ok=True)
-            self.timelines = {timeline.domain.name: timeline for timeline in self._numbered}
+
+    def _meet(self) -> None:
+        followed = [(domain, found.followed[0].name) for found in self.found for domain in found.followed]
+        names = [domain.name for domain, _ in followed]
+        self._first = [names.index(first) for _, first in followed]  # where a sensor notes that it is being read
+        self._numbered = [Timeline(domain) for domain, _ in followed]
+        self._reader = RingReader(Path(self._launched.folder))
+        for name in ("order", "ring"):  # both have what they need: nothing is left behind if both are killed
+            Path(self._launched.folder, name).unlink(missing_ok=True)
+        self.timelines = {timeline.domain.name: timeline for timeline in self._numbered}
 
     def opened(self) -> None:
         """A window was opened."""
@@ -143,25 +153,33 @@ class ProcessHost:
     def _wake(self) -> None:
         # Without a descriptor to spare, or while the process hangs, it notices later.
         with contextlib.suppress(OSError):
+            asked_ns = time.monotonic_ns()
             pipe = os.open(f"{self._launched.folder}/wake", os.O_WRONLY | os.O_NONBLOCK)
             try:
                 os.write(pipe, b".")
+                self._asked_ns = asked_ns
             finally:
                 os.close(pipe)
 
     @property
     def ended(self) -> bool:
         """Whether the process has ended, though it is needed: a quick look, for every window that is opened."""
-        if self._reader is None or self._ended:
+        now_ns = time.monotonic_ns()
+        if self._reader is None or self._ended or now_ns - self._looked_ns < _WATCH_S * 1e9:
             return self._ended
-        with contextlib.suppress(OSError):
-            os.kill(self._sampler, 0)
-            # There is one of that number: it, unless it has been silent and nobody has waited for it.
-            return self._silent_s(time.monotonic_ns()) > 1.5 * _WATCH_S and birth(self._sampler) is None
-        return birth(self._sampler) is None
+        self._looked_ns = now_ns
+        self._look()
+        return self._ended
+
+    def _look(self) -> None:
+        self._ended = birth(self._sampler) is None
+        if self._ended:
+            remove_folder(self._launched.folder)
 
     def _silent_s(self, now_ns: int) -> float:
-        return 0.0 if self._reader is None else (now_ns - self._reader.alive_ns) / 1e9
+        """How long the process has owed an answer."""
+        answered = self._reader is None or self._reader.alive_ns >= self._asked_ns
+        return 0.0 if answered else (now_ns - self._asked_ns) / 1e9
 
     def settle(self, time_ns: int) -> None:
         """Wait until every curve that will reach beyond `time_ns` does; a sensor that hangs is named."""
@@ -178,7 +196,7 @@ class ProcessHost:
         if self._reader is None:
             return
         with self._lock:
-            self._ended = birth(self._sampler) is None  # asked before the last entries are taken
+            self._look()  # before the last entries are taken
             for number, point, reason in self._reader.entries():
                 timeline = self._numbered[number]
                 if point is not None:
@@ -190,17 +208,18 @@ class ProcessHost:
 
     def _judge(self, number: int, timeline: Timeline, now_ns: int) -> None:
         assert self._reader is not None  # noqa: S101 - it is asked where there is one
-        timeline.error, busy_since_ns = self._reader.state(number)
+        timeline.error = self._reader.error(number)
         lost = timeline.points[-1].breaks - len(timeline.reasons) if timeline.points else 0
         timeline.reasons += [SensorUnavailable("its reason is no longer on record")] * lost
         name, silent_s = timeline.domain.name, self._silent_s(now_ns)
         if self._ended:
             timeline.error = SensorUnavailable(f"{name}: the process that read it has ended")
-        elif silent_s > 4 * _WATCH_S:
+        elif silent_s > _WATCH_S:
             timeline.error = SensorUnavailable(
                 f"{name}: the process that reads it has been silent for {silent_s:.1f} s"
             )
         else:
+            busy_since_ns = self._reader.busy_since_ns(self._first[number])
             name_hanging(self.timelines, [timeline.domain], busy_since_ns, now_ns)
 
     def cost(self) -> tuple[int, int]:
@@ -216,6 +235,7 @@ class ProcessHost:
         with contextlib.suppress(OSError):
             pipe = os.open(f"{self._launched.folder}/wake", os.O_WRONLY | os.O_NONBLOCK)
             remove_folder(self._launched.folder)  # which it looks for when it wakes up
+            os.write(pipe, b".")
             os.close(pipe)
         remove_folder(self._launched.folder)
 
@@ -223,8 +243,10 @@ class ProcessHost:
 def _parts(pipe: int) -> Iterator[bytes]:
     """Give what comes out of a pipe until the answer is complete, nothing more will come, or the time is over."""
     so_far, deadline = b"", time.monotonic() + DISCOVERY_S + 2
+    poll = select.poll()  # `select.select` takes no descriptor beyond 1023
+    poll.register(pipe, select.POLLIN)
     with contextlib.suppress(OSError):  # somebody may have closed it
-        while (left := deadline - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
+        while (left_s := deadline - time.monotonic()) > 0 and poll.poll(left_s * 1e3):
             part = os.read(pipe, 1 << 16)
             yield part
             so_far += part
@@ -302,7 +324,7 @@ class _Sampling:
         self._told = told
         self._program: int = told["parent"]
         self._trackers: list[Tracker] = []
-        self._wakes: list[threading.Condition] = []
+        self._bells: list[_Bell] = []
 
     def run(self, answer: int) -> None:
         os.write(answer, _STARTED)
@@ -319,10 +341,10 @@ class _Sampling:
             return
         for sensor, domains in followed:
             tracker = Tracker(sensor, domains, ring)
-            lock = threading.Condition()
+            bell = _Bell()
             self._trackers.append(tracker)
-            self._wakes.append(lock)
-            threading.Thread(target=self._follow, args=(tracker, lock, ring), daemon=True).start()
+            self._bells.append(bell)
+            threading.Thread(target=_follow, args=(tracker, bell, ring), daemon=True).start()
         self._listen(wake, ring)
 
     def _discover(self) -> tuple[list[tuple[Found, Sensor]], tuple[Refusal, ...]]:
@@ -338,41 +360,60 @@ class _Sampling:
             kept.append((Found(point, sensor.name, tuple(sensor.domains), followed), sensor))
         return kept, found.refused
 
-    def _follow(self, tracker: Tracker, lock: threading.Condition, ring: RingWriter) -> None:
-        while True:
-            with lock:
-                while (wait_ns := tracker.due_ns() - time.monotonic_ns()) > 0:
-                    lock.wait(None if wait_ns > NEVER_NS // 2 else wait_ns / 1e9)
-            ring.busy(tracker.domains, time.monotonic_ns())
-            tracker.read()
-            ring.busy(tracker.domains, 0)
-
     def _listen(self, wake: int, ring: RingWriter) -> None:
         """Pass on what the program asks for, as long as it lives."""
         before = Asked()
+        heard, watch_s = [wake], _WATCH_S
+        if os.getppid() != self._program:
+            with contextlib.suppress(AttributeError, OSError):  # Linux 5.3 and later: readable when the program ends
+                heard.append(os.pidfd_open(self._program))
+                watch_s = _SELDOM_S
         while self._needed():
-            ready, _, _ = select.select([wake], [], [], _WATCH_S)
-            if ready:
+            ready, _, _ = select.select(heard, [], [], watch_s)
+            if wake in ready:
                 os.read(wake, 1 << 16)
             asked = ring.asked()
             if asked != before:
-                self._pass_on(asked.opened - before.opened, asked.closed - before.closed)
+                for tracker, bell in zip(self._trackers, self._bells, strict=True):
+                    tracker.told(asked.opened - before.opened, asked.closed - before.closed)
+                    bell.ring()
                 before = asked
             readings = sum(tracker.readings for tracker in self._trackers)
             ring.alive(readings, time.process_time_ns(), time.monotonic_ns())
             if ready:
                 time.sleep(_TOGETHER_S)
 
-    def _pass_on(self, opened: int, closed: int) -> None:
-        for tracker, lock in zip(self._trackers, self._wakes, strict=True):
-            with lock:
-                tracker.told(opened, closed)
-                lock.notify()
-
     def _needed(self) -> bool:
-        if birth(self._program) != self._told["birth"] or not self._folder.exists():
+        if birth(self._program) != self._told["birth"] or not os.path.exists(self._folder):
             return False
         return os.getppid() != self._program or not _waits_for_the_last(self._program)
+
+
+class _Bell:
+    """Wakes one thread up; a `threading.Condition` does so too, for twice the work."""
+
+    def __init__(self) -> None:
+        self._silent = threading.Lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread up, now or when it next waits."""
+        with contextlib.suppress(RuntimeError):  # it has been rung
+            self._silent.release()
+
+    def wait(self, wait_ns: int) -> None:
+        """Wait so long, or until it is rung."""
+        self._silent.acquire(timeout=-1 if wait_ns > NEVER_NS // 2 else wait_ns / 1e9)
+
+
+def _follow(tracker: Tracker, bell: _Bell, ring: RingWriter) -> None:
+    first = tracker.domains[0]
+    while True:
+        while (wait_ns := tracker.due_ns() - time.monotonic_ns()) > 0:
+            bell.wait(wait_ns)
+        ring.busy(first, time.monotonic_ns())
+        tracker.read()
+        ring.busy(first, 0)
 
 
 def _waits_for_the_last(program: int) -> bool:

@@ -34,6 +34,7 @@ MESSAGES = 256
 # Native sizes: each field is written and read at once.
 _HEAD = struct.Struct("@QQQQ")
 _ASKED = struct.Struct("@QQQ")
+_NUMBER = struct.Struct("@Q")
 _SLOT = struct.Struct("@QQ")  # number of the message, 0 without; since when, in ns
 _ENTRY = struct.Struct("@QqqqdIHH")  # its own number, time, unsure, energy, sampling, breaks, domain, kind
 _MESSAGE = struct.Struct("@QH")  # its own number, length; the text follows
@@ -91,12 +92,11 @@ class RingWriter:
     def failed(self, domain: Domain, error: SensorError | None) -> None:
         """Take why a domain cannot be read from now on, or None when it can again."""
         number = 0 if error is None else self._message(error)
-        struct.pack_into("@Q", self._memory, self._slots[domain.name], number)
+        _NUMBER.pack_into(self._memory, self._slots[domain.name], number)
 
-    def busy(self, domains: Sequence[Domain], since_ns: int) -> None:
+    def busy(self, domain: Domain, since_ns: int) -> None:
         """Note when a reading began that is going on, or 0 when it is over."""
-        for domain in domains:
-            struct.pack_into("@Q", self._memory, self._slots[domain.name] + 8, since_ns)
+        _NUMBER.pack_into(self._memory, self._slots[domain.name] + _NUMBER.size, since_ns)
 
     def alive(self, readings: int, cost_ns: int, now_ns: int) -> None:
         """Note what sampling has cost, and that it goes on."""
@@ -118,7 +118,7 @@ class RingWriter:
             )
             self._head += 1
         with self._lock:  # anew: no processor may show the new head before the entry
-            struct.pack_into("@Q", self._memory, 0, self._head)
+            _NUMBER.pack_into(self._memory, 0, self._head)
 
     def _message(self, error: SensorError) -> int:
         """Write a message down, unless it is there already, and give its number."""
@@ -175,10 +175,18 @@ class RingReader:
             else:
                 yield Entry(domain, None, self.message(energy))
 
-    def state(self, number: int) -> tuple[SensorError | None, int]:
-        """Give a domain's error, and since when its sensor is being read, in nanoseconds; 0 if it is not."""
+    def error(self, number: int) -> SensorError | None:
+        """Give a domain's error."""
+        message = self._slot(number)[0]
+        return self.message(message) if message else None
+
+    def busy_since_ns(self, number: int) -> int:
+        """Since when a domain is being read, in nanoseconds; 0 if it is not."""
+        return self._slot(number)[1]
+
+    def _slot(self, number: int) -> tuple[int, int]:
         message, busy_since_ns = _SLOT.unpack_from(self._memory, _SLOTS_AT + number * _SLOT.size)
-        return (self.message(message) if message else None), busy_since_ns
+        return message, busy_since_ns
 
     def cost(self) -> tuple[int, int]:
         """How often sensors were read, and the CPU time of the sampling process, in nanoseconds."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from joulemark.errors import SensorError, SensorUnavailable
 from joulemark.meter.follow import Follower, Point, follower
@@ -73,6 +74,7 @@ class Tracker:
         self._until_ns: dict[str, int] = dict.fromkeys(self._followers, 0)
         self._closed_ns = 0
         self._open = 0
+        self._lock = threading.Lock()  # between what is open and when is read next
 
     def opened(self) -> None:
         """Follow closely from now on: a window has been opened."""
@@ -84,10 +86,11 @@ class Tracker:
 
     def told(self, opened: int, closed: int) -> None:
         """Take note that so many windows have been opened and closed by now; of none, an edge was taken elsewhere."""
-        self._open = max(0, self._open + opened - closed)
-        if closed or not opened:
-            self._closed_ns = self._clock_ns()
-        self._look_closely(CLOSELY_TICKS if opened else ENDING_TICKS)
+        with self._lock:
+            self._open = max(0, self._open + opened - closed)
+            if closed or not opened:
+                self._closed_ns = self._clock_ns()
+            self._look_closely(CLOSELY_TICKS if opened else ENDING_TICKS)
 
     def _look_closely(self, ticks: int) -> None:
         now_ns = self._clock_ns()
@@ -107,12 +110,11 @@ class Tracker:
         """Read what is due and pass on what it shows."""
         began_ns = time.thread_time_ns()
         before_ns = self.busy_since_ns = self._clock_ns()
-        due = [name for name, due_ns in self._due_ns.items() if due_ns <= before_ns]
-        if isinstance(self.sensor, PartialSensor):
-            for name in due:
+        if is_partial(self.sensor):
+            for name in [name for name, due_ns in self._due_ns.items() if due_ns <= before_ns]:
                 before_ns = self._clock_ns()
-                readings = read_sensor(self.sensor, before_ns, (name,))
-                self._take(name, before_ns, self._clock_ns(), readings.get(name, NOT_TOLD))
+                reading = read_sensor(self.sensor, before_ns, (name,)).get(name, NOT_TOLD)
+                self._take(name, before_ns, self._clock_ns(), reading)
         else:
             readings = read_sensor(self.sensor, before_ns, tuple(self._followers))
             after_ns = self._clock_ns()
@@ -135,7 +137,8 @@ class Tracker:
             self._errors[name] = one.error
             self._sink.failed(one.domain, one.error)
         self._failures[name] = 0 if one.error is None else self._failures[name] + 1
-        self._due_ns[name] = self._next_ns(name, one, after_ns)
+        with self._lock:
+            self._due_ns[name] = self._next_ns(name, one, after_ns)
 
     def _complete(self, name: str, one: Follower, now_ns: int) -> bool:
         """Whether the last window's end lies before a point, or none will come."""
@@ -165,13 +168,24 @@ def patience_ns(domain: Domain) -> int:
     return round(6 * domain.accuracy.period_s * 1e9) + HANGS_NS
 
 
+_partial: dict[type, bool] = {}
+
+
+def is_partial(sensor: Sensor) -> TypeGuard[PartialSensor]:
+    """Whether the domains of a sensor can be read one by one; asking its protocol each time takes ten times as long."""
+    kind = type(sensor)
+    if kind not in _partial:
+        _partial[kind] = isinstance(sensor, PartialSensor)
+    return _partial[kind]
+
+
 NOT_TOLD = SensorUnavailable("the sensor left this domain out of its reading")
 
 
 def read_sensor(sensor: Sensor, now_ns: int, names: tuple[str, ...]) -> Mapping[str, int | SensorError]:
     """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
     try:
-        if isinstance(sensor, PartialSensor):
+        if is_partial(sensor):
             readings: Mapping[str, object] = {name: sensor.read_domain(name, now_ns) for name in names}
         else:
             readings = sensor.read(now_ns)
