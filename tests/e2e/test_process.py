@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from joulemark.boundary import Component
+from joulemark.errors import CounterReset, PermissionDenied, SensorUnavailable
+from joulemark.meter import launch, ring
+from joulemark.meter.follow import Point
 from joulemark.meter.launch import birth
+from joulemark.meter.ring import RingReader, RingWriter
+from joulemark.readings import Accuracy
+from joulemark.sensors.seam import Domain
 from tests.e2e.programs import Program, result, right
 from tests.simulated.nvml import nvml_library
 
 __all__ = ["nvml_library"]
 
+GPU = Domain(
+    name="gpu-0",
+    components=frozenset({Component.GPU}),
+    kind="measured",
+    reading="counter",
+    accuracy=Accuracy(gain=0.0, period_s=0.1),
+)
 METER = "meter = jm.Meter(['nvml'])\nwith meter.measure(): pass\n"
 
 
@@ -304,6 +319,9 @@ def test_ctrl_c_reaches_the_program_and_not_the_sampling_process(nvml_library: P
 
 def test_a_program_with_thousands_of_open_files_is_measured(nvml_library: Path) -> None:
     said = result(
+        "import resource\n"
+        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(2000, most) if most > 0 else 2000, most))\n"
         "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n" + METER + "\n"
         "with meter.measure() as window: time.sleep(0.5)\n"
         "say(**told(window))",
@@ -314,10 +332,12 @@ def test_a_program_with_thousands_of_open_files_is_measured(nvml_library: Path) 
 
 def test_a_program_without_a_file_to_spare_gets_figures_or_reasons(nvml_library: Path) -> None:
     said = result(
-        METER + "files = []\n"
+        METER + "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "files = []\n"
         "with contextlib.suppress(OSError):\n"
         "    while True: files.append(os.open(os.devnull, os.O_RDONLY))\n"
-        "with meter.measure() as window: time.sleep(6)\n"
+        "with meter.measure() as window: time.sleep(1)\n"
         "for file in files: os.close(file)\n"
         "with meter.measure() as later: time.sleep(0.5)\n"
         "say(window=told(window), later=told(later))",
@@ -459,10 +479,6 @@ def test_without_room_in_memory_the_process_meets_the_program_in_a_temporary_fol
 
 
 def test_without_proc_a_process_lives_as_long_as_it_can_be_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    import subprocess
-
-    from joulemark.meter import launch
-
     child = subprocess.Popen(["sleep", "9"])
     with_proc = birth(child.pid)
     monkeypatch.setattr(launch, "PROC", "/nowhere")
@@ -479,3 +495,48 @@ def test_a_process_that_nobody_has_waited_for_has_ended() -> None:
         os._exit(0)
     assert gone(child)
     os.waitpid(child, 0)
+
+
+# What both tell each other
+
+
+def _ring(folder: Path) -> tuple[RingWriter, RingReader]:
+    (folder / "ring").write_bytes(bytes(launch.RING_BYTES))
+    return RingWriter(folder, [GPU]), RingReader(folder)
+
+
+def test_the_ring_is_as_large_as_the_memory_that_is_set_aside_for_it() -> None:
+    assert launch.RING_BYTES == ring.BYTES
+
+
+def test_a_program_that_has_not_looked_for_long_gets_the_latest_points(tmp_path: Path) -> None:
+    writer, reader = _ring(tmp_path)
+    for number in range(ring.ENTRIES + 1000):
+        writer.point(GPU, Point(number, 1, 2 * number, 0.5, 3))
+    found = [entry.point for entry in reader.entries()]
+    assert len(found) == ring.ENTRIES - 1
+    assert found[-1] == Point(ring.ENTRIES + 999, 1, 2 * (ring.ENTRIES + 999), 0.5, 3)
+    assert not list(reader.entries())
+
+
+def test_an_error_keeps_its_kind_its_text_and_its_remedy(tmp_path: Path) -> None:
+    writer, reader = _ring(tmp_path)
+    writer.failed(GPU, PermissionDenied("gpu-0: nicht für dich – leider", remedy="sudo chmod a+r"))
+    writer.broke(GPU, CounterReset("gpu-0: it fell"))
+    error = reader.error(0)
+    assert isinstance(error, PermissionDenied)
+    assert (str(error), error.remedy) == ("gpu-0: nicht für dich – leider", "sudo chmod a+r")
+    (entry,) = reader.entries()
+    assert isinstance(entry.reason, CounterReset)
+    assert str(entry.reason) == "gpu-0: it fell"
+    writer.failed(GPU, None)
+    assert reader.error(0) is None
+
+
+def test_errors_without_number_take_no_more_room_and_the_latest_are_told(tmp_path: Path) -> None:
+    writer, reader = _ring(tmp_path)
+    for number in range(3 * ring.MESSAGES):
+        writer.broke(GPU, SensorUnavailable(f"gpu-0: {number} {'x' * 1000}"))
+    reasons = [str(entry.reason) for entry in reader.entries()]
+    assert reasons[0] == "its reason is no longer on record"
+    assert reasons[-1].startswith(f"gpu-0: {3 * ring.MESSAGES - 1} xxx")

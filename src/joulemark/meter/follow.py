@@ -282,6 +282,10 @@ class Grid:
         """Give the last update that was due before a moment, and the half-width of its bracket."""
         return self._predicted(int((time_ns - self.tick_ns) // self.period_ns))
 
+    def settle(self, tick_ns: float, half_ns: float) -> None:
+        """Take note that an update has come as predicted."""
+        self.tick_ns, self.half_ns = tick_ns, half_ns
+
     def _predicted(self, steps: int) -> tuple[float, float]:
         """Time of an update so many periods after the last one that was placed, and its half-width."""
         return (
@@ -314,6 +318,7 @@ class TickFollower(_Counter):
         self._still_ns = 0  # start of the last reading that showed the present value
         self._read_ns = 0
         self._waiting: list[tuple[float, float, int]] = []  # (time, half-width, energy) while the period is unknown
+        self._unplaced: tuple[int, int] | None = None  # (time, energy) of a reading whose tick is not known
         self._start_uj = 0
         self._ticks = 0
         self._unmoved = 0
@@ -343,12 +348,12 @@ class TickFollower(_Counter):
             return ()
         if breaks != len(self.reasons):  # it starts anew: nothing is known of this value's age
             self._waiting, self._grid, self._start_uj = [], Grid(), self.total_uj
-            self._still_ns = before_ns
+            self._still_ns, self._unplaced = before_ns, None
             return ()
         if not moved:
             self._still_ns, self._at_once = before_ns, 0
             self._unmoved += 1
-            return ()
+            return self._settled(before_ns)
         low_ns, self._still_ns = self._still_ns, before_ns
         self._at_once += self._grid.period_ns < 1.2 * self._step_ns  # not known yet, or no more than the readings' own
         if self._continuous:
@@ -359,9 +364,7 @@ class TickFollower(_Counter):
         self._ticks, self._unmoved = self._ticks + 1, 0
         grid = self._grid
         if grid.known:
-            if not grid.place(low_ns, high_ns, reading_ns):
-                return ()
-            return (self._point(grid.tick_ns, grid.half_ns, self.total_uj),)
+            return self._placed(low_ns, high_ns, reading_ns)
         self._waiting.append(((low_ns + high_ns) / 2, (high_ns - low_ns) / 2, self.total_uj))
         if not grid.learn(low_ns, high_ns):
             return ()
@@ -371,6 +374,34 @@ class TickFollower(_Counter):
         points += [self._point(*tick) for tick in self._waiting]
         self._waiting, self._start_uj = [], self.total_uj
         return points
+
+    def _placed(self, low_ns: int, high_ns: int, reading_ns: int) -> Sequence[Point]:
+        grid, unplaced = self._grid, self._unplaced
+        if not grid.place(low_ns, high_ns, reading_ns):
+            self._unplaced = (high_ns, self.total_uj)
+            return ()
+        self._unplaced = None
+        here = self._point(grid.tick_ns, grid.half_ns, self.total_uj)
+        if unplaced is not None and high_ns - unplaced[0] < grid.period_ns / 2:
+            # The value before this one was read just before this tick: it had come a period earlier.
+            return (self._point(grid.tick_ns - grid.period_ns, grid.unsure_ns, unplaced[1]), here)
+        return (here,)
+
+    def _settled(self, reading_ns: int) -> Sequence[Point]:
+        """Place a value that was read about when a tick was due, if it has stayed: then it came with that tick."""
+        if self._unplaced is None or not self._grid.known:
+            return ()
+        then_ns, energy_uj = self._unplaced
+        tick_ns, unsure_ns = self._due_about(then_ns)
+        if reading_ns < tick_ns + unsure_ns or reading_ns > tick_ns + self._grid.period_ns / 2:
+            return ()
+        self._unplaced = None
+        self._grid.settle(tick_ns, unsure_ns)
+        return (self._point(tick_ns, unsure_ns, energy_uj),)
+
+    def _due_about(self, time_ns: int) -> tuple[float, float]:
+        """Give the tick that was due nearest to a moment, and the half-width of its bracket."""
+        return self._grid.around(time_ns + self._grid.period_ns / 2)
 
     def _point(self, time_ns: float, half_ns: float, energy_uj: int) -> Point:
         return Point(round(time_ns), round(half_ns), energy_uj, 0.0, len(self.reasons))
@@ -391,6 +422,10 @@ class TickFollower(_Counter):
             return self._read_ns + self._prior_ns
         if not grid.known:
             return self._read_ns + self._step_ns * (1 if self._unmoved < 8 * LOOKS else 8)
+        if self._unplaced is not None:
+            tick_ns, unsure = self._due_about(self._unplaced[0])
+            if self._read_ns < tick_ns + unsure < self._read_ns + grid.period_ns / 2:
+                return round(tick_ns + unsure + FINEST_NS)
         expected, unsure = grid.tick_ns + grid.period_ns, grid.unsure_ns
         if self._read_ns > expected + grid.period_ns / 2:  # it was left alone for a while
             last, unsure = grid.around(self._read_ns)
@@ -490,7 +525,7 @@ class GaugeFollower:
 
     def _begun(self, before_ns: int, now_ns: int) -> Sequence[Point]:
         self._still_ns = before_ns
-        self._done_ns = float(now_ns)
+        self._done_ns = float(now_ns - self._prior_ns)
         self._added_uw = self._shown_uw or 0
         if not self._grid.known:
             return (self._point(self.period_ns / 2),)
@@ -510,10 +545,13 @@ class GaugeFollower:
         grid = self._grid
         step_uw = power_uw - self._added_uw
         if not grid.known:
-            # When it changed is not known: half-way, give or take.
-            elapsed_ns = now_ns - self._done_ns
-            self._add((self._added_uw + power_uw) / 2, elapsed_ns, step_uw * elapsed_ns)
-            self._done_ns, self._added_uw = float(now_ns), power_uw
+            # It shows the mean of a period that ended up to a period ago: a period ago, give or take a half.
+            seen_ns = float(now_ns - self._prior_ns)
+            elapsed_ns = seen_ns - self._done_ns
+            if elapsed_ns <= 0:
+                return ()
+            self._add((self._added_uw + power_uw) / 2, elapsed_ns, step_uw * max(elapsed_ns, self._prior_ns))
+            self._done_ns, self._added_uw = seen_ns, power_uw
             return (self._point(self.period_ns / 2),)
         update_ns, unsure_ns = grid.around(now_ns)
         if unsure_ns > grid.period_ns / 3:  # nothing has changed for long, and the grid is lost

@@ -19,6 +19,7 @@ from joulemark.meter.hosts import Host, SchedulingClock, SimulatedHost, ThreadHo
 from joulemark.meter.launch import Launched, launch
 from joulemark.meter.process import DISCOVERY_S, ProcessHost, order
 from joulemark.meter.timeline import Edge
+from joulemark.meter.tracker import NEVER_NS
 from joulemark.meter.window import Window
 from joulemark.readings import DomainEnergy, DomainRecord, Instrument, Machine, Refusal
 from joulemark.sensors.seam import Domain, Sensor
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Devices", "Meter", "default_meter"]
 
 Devices: TypeAlias = "Literal['visible', 'all'] | Sequence[str]"
+RESET_WATCH_S = 1.0
+"""How often counters that wrap are read while windows are open: a reset passes for a wrap only if the counter stood so
+near its end that this time's energy could have taken it there."""
 SETTLE_S = 10.0
 """How often windows that nobody has asked for are worked out, so that what they need is still on record."""
 
@@ -285,7 +289,9 @@ class Meter:
             if self._beating:
                 return
             self._beating = True
-        interval_ns = min(self._edges.heartbeat_ns, round(SETTLE_S * 1e9))
+        interval_ns = round(SETTLE_S * 1e9)
+        if self._edges.heartbeat_ns < NEVER_NS:
+            interval_ns = min(self._edges.heartbeat_ns, round(RESET_WATCH_S * 1e9))
         if isinstance(self._clock_ns, SchedulingClock):
             _beat_on(self._clock_ns, weakref.ref(self), interval_ns)
         elif interval_ns < SETTLE_S * 1e9 or self._host.timelines:
@@ -299,7 +305,7 @@ class Meter:
 
     def _beat(self) -> None:
         """Keep counters from wrapping unseen, and work out what nobody has asked for yet."""
-        if self._edges.heartbeat_ns < 2**62:
+        if self._edges.heartbeat_ns < NEVER_NS and any(not window._closed for window in list(self._pending)):
             self._edges.read()
         settled_ns = self._clock_ns() - round(SETTLE_S * 1e9)
         for window in list(self._pending):
@@ -471,7 +477,8 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     for meter in list(_meters):
         if meter._pid == os.getpid():
-            meter._host.close()
+            with contextlib.suppress(Exception):  # a sensor's own code; the program is to end as without us
+                meter._host.close()
 
 
 if hasattr(os, "register_at_fork"):

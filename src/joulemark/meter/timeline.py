@@ -42,6 +42,9 @@ TIMING = 10.0
 """What the timing of ticks adds at most to the squares of these estimates, in terms of that of one tick's power."""
 BEAT = 3.0
 BEAT_TICKS = 20
+ALTERNATING = 0.5
+"""Relative standard deviation of the energy within a tick where high and low ticks take turns: bursts of twice the
+tick's period do that, and how high and low they come out depends on where the ticks cut them (an assumption)."""
 NORMAL_MEDIAN = 0.4549
 """Median of the square of a standard normal variable."""
 
@@ -227,7 +230,8 @@ class Timeline:
             below_uj = max(0.0, self._ceiling_w * length_ns / 1e3 / FLOOR_MARGIN - energy_uj)
             above_uj = min(above_uj, 2 * above_uj * below_uj / (above_uj + below_uj) if below_uj else 0.0)
         uneven_uj = math.sqrt(ROUGHNESS * tick_ns / length_ns) * max(uneven) * length_ns / 1e3
-        return max(min(uneven_uj, above_uj), SMOOTHEST * energy_uj), course
+        alternating_uj = ALTERNATING * energy_uj if _alternates(powers, here) else 0.0
+        return max(min(uneven_uj, above_uj), alternating_uj, SMOOTHEST * energy_uj), course
 
     def _timing_w(self, first: Point, last: Point) -> float:
         """Standard deviation of a tick's power that comes from when its ends were alone, in watts."""
@@ -317,6 +321,19 @@ def _beat(powers: Sequence[float | None], here: int) -> float | None:
         squares += sum((p - mean - steepness * (i - middle)) ** 2 for i, p in enumerate(run))
         freedom += len(run) - 2
     return BEAT * math.sqrt(squares / freedom) if freedom else None
+
+
+def _alternates(powers: Sequence[float | None], here: int) -> bool:
+    """Tell whether the ticks around are high and low in turns, by about the same each time."""
+    near = powers[max(0, here - 5) : here + 6]
+    for run in _runs(near):
+        steps = [b - a for a, b in itertools.pairwise(run)]
+        if len(steps) < 3 or not all(a * b < 0 for a, b in itertools.pairwise(steps)):
+            continue
+        sizes = [abs(step) for step in steps]
+        if min(sizes) > 0.6 * max(sizes) and min(sizes) > 0.02 * max(run):
+            return True
+    return False
 
 
 def _runs(powers: Sequence[float | None]) -> Iterator[list[float]]:

@@ -16,6 +16,8 @@ __all__ = ["NEVER_NS", "Sink", "Tracker", "patience_ns", "read_sensor"]
 NEVER_NS = 2**62
 HANGS_NS = 1_000_000_000
 """A call of a sensor that takes longer than this, beyond its period, is not waited for."""
+LONGEST_WAIT_S = 1.0
+"""A sensor that is updated more seldom is not waited for: its curve is continued to the edge, as sure as that is."""
 CLOSELY_TICKS = 25
 """Ticks after a window's edge that are all followed: what is around an edge says how sure it is."""
 ENDING_TICKS = 2
@@ -165,7 +167,7 @@ class Tracker:
 
 def patience_ns(domain: Domain) -> int:
     """How long after a moment its energy may still be on the way, in nanoseconds."""
-    return round(6 * domain.accuracy.period_s * 1e9) + HANGS_NS
+    return round(min(6 * domain.accuracy.period_s, LONGEST_WAIT_S) * 1e9) + HANGS_NS
 
 
 _partial: dict[type, bool] = {}
