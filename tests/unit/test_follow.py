@@ -475,7 +475,6 @@ def test_a_power_that_nothing_can_draw_is_an_error_and_no_energy(value_uw: int) 
     assert isinstance(one.error, AbsurdReading)
 
 
-@pytest.mark.xfail(reason="a gap between two equal powers is bridged as if it had been seen")
 def test_a_gap_in_a_gauge_is_unsure_even_if_the_power_is_the_same_on_both_sides() -> None:
     course = Course(gauge(square(60, 400, 0.9)))
     points = course.follow(5)

@@ -26,6 +26,8 @@ STEADY = 1e-3
 """How far a stated period may be off, as a fraction: an assumption, until it has been narrowed down."""
 LOOKS = 16
 """Readings a period while the period of a counter is being learned."""
+FADING = 0.98
+"""How much of the largest step of a gauge is remembered from one update to the next."""
 AT_ONCE = 12
 """So many readings one after the other that all show another value: the counter ticks faster than it is read."""
 ABSURD_IN_A_ROW = 3
@@ -471,6 +473,7 @@ class GaugeFollower:
         self._learns = self._prior_ns <= 200_000_000
         self._shown_uw: int | None = None  # what it showed last
         self._added_uw = 0  # the last power that was added
+        self._swing_uw = 0.0  # the largest step between two updates, of late
         self._done_ns = 0.0  # energy is known up to here
         self._energy_uj = 0.0
         self._sampling_uj2 = 0.0
@@ -563,8 +566,10 @@ class GaugeFollower:
             return ()
         missed_ns = elapsed_ns - grid.period_ns
         if missed_ns > grid.period_ns / 2:
-            self._add((self._added_uw + power_uw) / 2, missed_ns, step_uw * missed_ns)
+            self._add((self._added_uw + power_uw) / 2, missed_ns, max(abs(step_uw), self._swing_uw) * missed_ns)
             elapsed_ns -= missed_ns
+        else:
+            self._swing_uw = max(float(abs(step_uw)), FADING * self._swing_uw)
         self._add(power_uw, elapsed_ns, step_uw * max(unsure_ns, elapsed_ns * (1 - self._seen_share)))
         self._done_ns, self._added_uw = update_ns, power_uw
         self._updates += 1
@@ -589,7 +594,7 @@ class GaugeFollower:
         half_way = last + grid.period_ns / 2
         if self._done_ns < last - grid.period_ns / 2 and self._read_ns < half_way:
             return round(half_way)  # it came too near an update to tell which one it saw
-        halve = grid.half_ns > grid.period_ns / 16 or self._updates % 16 == 0
+        halve = grid.half_ns > max(grid.period_ns / 50, 2 * FINEST_NS) or self._updates % 16 == 0
         expected = last + grid.period_ns
         if halve and self._read_ns < expected - unsure:
             return round(expected)
