@@ -59,7 +59,7 @@ TOO_WIDE = {
     "counter 20 ms, bursts 20 Hz off, 1 s": BEATS,
     "counter 100 ms, bursts 20 Hz off, 0.1 s": BEATS,
     "counter 20 ms, square 1.7 s, 0.1 s, first": "a new meter does not know its ticks to 0.25 ms yet",
-    "gauge 20 ms, square 1.7 s, 4 s, slow calls": "updates go by unseen, and a step of the power may lie in any of them",
+    "gauge 20 ms, square 1.7 s, 4 s, slow calls": "updates go by unseen, and a step of the power may lie in any",
 } | {str(cell): LAGS for cell in CELLS if cell.sensor == "gauge mean of 1 s"}
 
 outcomes = cache(run_cell)

@@ -485,3 +485,18 @@ def test_a_gap_in_a_gauge_is_unsure_even_if_the_power_is_the_same_on_both_sides(
 
     assert course.one.reasons == []
     assert (points[0].sampling_uj2 - seen_uj2) ** 0.5 / 1e6 > 10
+
+
+def test_a_gauge_that_is_updated_more_often_than_it_states_is_followed_all_the_same() -> None:
+    trace = square(100, 300, 0.7)
+    device = SimulatedDevice(gauge(trace, 0.1).domain, trace, period_s=0.02, window_s=0.02)
+    course = Course(device)
+    course.follow(5)
+
+    points = course.follow(5)
+
+    assert course.one.reasons == []
+    assert len(points) > 20
+    elapsed_s = (points[-1].time_ns - points[0].time_ns) / 1e9
+    truth_j = trace.between_j(points[0].time_ns / 1e9, points[-1].time_ns / 1e9)
+    assert (points[-1].energy_uj - points[0].energy_uj) / 1e6 == pytest.approx(truth_j, abs=0.1 * 300), elapsed_s

@@ -26,6 +26,8 @@ STEADY = 1e-3
 """How far a stated period may be off, as a fraction: an assumption, until it has been narrowed down."""
 LOOKS = 16
 """Readings a period while the period of a counter is being learned."""
+IRREGULAR = 8
+"""So many readings of a gauge in a row that fall on its updates are readings of one that has no such updates."""
 FADING = 0.98
 """How much of the largest step of a gauge is remembered from one update to the next."""
 AT_ONCE = 12
@@ -473,6 +475,7 @@ class GaugeFollower:
         self._learns = self._prior_ns <= 200_000_000
         self._shown_uw: int | None = None  # what it showed last
         self._added_uw = 0  # the last power that was added
+        self._idle_reads = 0  # readings in a row that added nothing
         self._swing_uw = 0.0  # the largest step between two updates, of late
         self._done_ns = 0.0  # energy is known up to here
         self._energy_uj = 0.0
@@ -563,7 +566,11 @@ class GaugeFollower:
         elapsed_ns = update_ns - self._done_ns
         at_update = min(now_ns - update_ns, update_ns + grid.period_ns - now_ns) <= unsure_ns
         if at_update or elapsed_ns < grid.period_ns / 2:
+            self._idle_reads += 1
+            if self._idle_reads > IRREGULAR:  # it is updated at other times than it states: no grid fits
+                self._learns, self._grid = False, Grid()
             return ()
+        self._idle_reads = 0
         missed_ns = elapsed_ns - grid.period_ns
         if missed_ns > grid.period_ns / 2:
             self._add((self._added_uw + power_uw) / 2, missed_ns, max(abs(step_uw), self._swing_uw) * missed_ns)

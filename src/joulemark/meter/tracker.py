@@ -24,8 +24,8 @@ ENDING_TICKS = 2
 """Ticks that are still followed when the last window has been closed."""
 LEARNING_TICKS = 100
 """Ticks that are followed at most to learn their grid when no window is open any more."""
-BURST_TICKS = 4
-BURST_EVERY_NS = 5_000_000_000
+BURST_TICKS = 3
+BURST_EVERY_NS = 20_000_000_000
 """Between edges a counter needs no reading; a few ticks are followed at times, to stay on their grid."""
 PATIENCE_NS = 1_000_000_000
 """Longest time between two attempts to read a domain that fails."""
