@@ -14,6 +14,7 @@
  *   FAKE_NVML_NAME       the name of every GPU; with its power without it
  *   FAKE_NVML_LIMIT_W    enforced and highest power limit, such as "400,500"; not supported without it
  *   FAKE_NVML_MEMORY_W   power of the memory scope    FAKE_NVML_MODULE_W   power of the module scope
+ *   FAKE_NVML_BUSY_PERCENT  utilisation of every GPU; not supported without it
  *   FAKE_NVML_PROCESSES  SM utilisation in percent, "pid:gpu:percent@seconds" with spaces between
  *   FAKE_NVML_FAULTS     words, each of all GPUs or, with "=I", of GPU I, for ever or, with "@S" or "@S-T", from S
  *                        seconds on (until T): "denied" (no permission), "no-counter", "no-fields", "no-instant",
@@ -302,6 +303,15 @@ int nvmlDeviceGetFieldValues(Gpu *gpu, int fields, Field *field) {
         field[i].type = 1; /* unsigned int */
         field[i].value = (unsigned)(watts * 1e3);
     }
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(Gpu *gpu, unsigned *to) {
+    int result = answer(gpu);
+    const char *set = getenv("FAKE_NVML_BUSY_PERCENT");
+    if (result != SUCCESS) return result;
+    if (!set) return NOT_SUPPORTED;
+    to[0] = to[1] = (unsigned)atoi(set);
     return SUCCESS;
 }
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pynvml
 import pytest
@@ -542,3 +543,35 @@ def test_a_driver_that_hangs_holds_its_own_thread_and_no_other(fake_nvml: FakeNv
     reader.join(10)
 
     assert readings == [1_800_000_000]
+
+
+@pytest.mark.parametrize(
+    ("settings", "power_w"),
+    [
+        ({"name": "NVIDIA A10G"}, 18 + 0.4 * (153 - 18)),
+        ({"name": "GRID something", "limit_w": "300,300"}, 300 * 46 / 407 + 0.4 * 300 * (1 - 46 / 407)),
+    ],
+)
+def test_a_gpu_that_shows_no_power_is_modelled_from_how_busy_it_is(
+    fake_nvml: FakeNvml, settings: dict[str, Any], power_w: float
+) -> None:
+    fake_nvml.install(250, faults="no-counter no-power", busy_percent="40", **settings)
+    sensor = NvmlSensor()
+
+    (domain,) = sensor.domains
+
+    assert sensor.read(0) == {"gpu-0": pytest.approx(power_w * 1e6, abs=1)}
+    assert domain.kind == "modelled"
+    assert domain.parameters["reading"] == "model of utilisation"
+    assert 1.96 * math.hypot(domain.accuracy.gain, domain.accuracy.mix) > 1, "a factor of three to either side"
+    with Meter([Timed(fake_nvml)], clock_ns=(clock := SimulatedClock())).measure() as window:
+        clock.advance(10)
+    assert window.energy.value == pytest.approx(10 * power_w, rel=1e-3)
+    assert str(window.energy.evidence) == "modelled"
+
+
+def test_a_gpu_of_which_nothing_is_known_is_not_modelled(fake_nvml: FakeNvml) -> None:
+    """Neither a power nor a model nor a limit: a guess would be a default that nobody chose."""
+    fake_nvml.install(250, faults="no-counter no-power", busy_percent="40", name="GRID something")
+    with pytest.raises(SensorUnavailable, match="Not Supported"):
+        NvmlSensor()
