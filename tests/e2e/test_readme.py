@@ -18,23 +18,29 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+METER = (ROOT / "docs" / "meter.md").read_text()
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    blocks = _blocks("python")
-    assert blocks
-    for block in blocks:
-        done = subprocess.run(
-            [sys.executable, "-c", "def train(): sum(range(10**6))\n" + block],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert re.match(r"[\d.]+ [mk]?J \([\d.]+ to [\d.]+\)", done.stdout), "value and interval"
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", [README, METER], ids=["README", "docs/meter.md"])
+def test_the_python_of_the_docs_runs(text: str, tmp_path: Path) -> None:
+    program = "\n".join(_blocks("python", text))
+    assert program
+
+    done = subprocess.run(
+        [sys.executable, "-c", "def train(): sum(range(10**6))\n" + program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"[\d.]+ [mk]?J \([\d.,]+ to [\d.,]+\) in ", done.stdout), "value, interval and duration"
+    assert "share of variance" in done.stdout, "the budget"
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:
