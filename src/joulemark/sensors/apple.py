@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import platform
-import subprocess
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class AppleSensor:
 
     Args:
         system: the name of the operating system and the processor's kind, as ``sys.platform`` and
-            ``platform.machine()`` give them; those of this machine without it.
+            ``os.uname()`` give them; those of this machine without it.
         importer: gives the package by its name.
         chip: gives the name of the chip, such as ``Apple M3 Pro``.
 
@@ -72,7 +71,7 @@ class AppleSensor:
         importer: Callable[[str], Any] = importlib.import_module,
         chip: Callable[[], str] | None = None,
     ) -> None:
-        if (system or (sys.platform, platform.machine())) != ("darwin", "arm64"):
+        if (system or (sys.platform, os.uname().machine)) != ("darwin", "arm64"):
             raise SensorUnavailable("this is no Mac with Apple silicon")
         try:
             package = importer("zeus_apple_silicon")
@@ -134,6 +133,8 @@ def _domain(part: _Part, model: str) -> Domain:
 
 def _chip() -> str:
     """Ask macOS for the chip's name."""
+    import subprocess
+
     try:
         asked = subprocess.run(
             ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"],

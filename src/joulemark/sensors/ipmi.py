@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,6 +53,8 @@ class IpmiSensor:
                 f"no management controller in {dev} (ipmi0): this machine has none, or the kernel module ipmi_devintf "
                 "is not loaded"
             )
+        import shutil  # loaded where there is something to ask
+
         program = shutil.which(command)
         if program is None:
             raise SensorUnavailable("there is a management controller, but no ipmitool to ask it; install ipmitool")
@@ -79,6 +79,8 @@ class IpmiSensor:
         """Nothing is held open."""
 
     def _answer(self) -> str:
+        import subprocess
+
         try:
             done = subprocess.run(
                 self._words,

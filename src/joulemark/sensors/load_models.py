@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +80,8 @@ BETWEEN_WORKLOADS = 0.15
 
 def between_families() -> float:
     """Give the log standard deviation of full-load power between the families of the table (computed, not stored)."""
+    import statistics  # which takes longer to load than all sensors together
+
     return statistics.stdev(math.log(family.max_w) for family in PROCESSOR_FAMILIES.values())
 
 
@@ -110,6 +111,8 @@ def processor_family(
             math.hypot(WITHIN_FAMILY, math.log(first / second)),
             "by analogy with the 2nd generation of its line",
         )
+    import statistics
+
     low, high = (
         statistics.geometric_mean(getattr(f, field) for f in PROCESSOR_FAMILIES.values())
         for field in ("min_w", "max_w")

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorUnavailable, UnknownName, UsageError
@@ -20,6 +19,7 @@ from joulemark.sensors.seam import Domain
 
 if TYPE_CHECKING:
     import ssl
+    from urllib.parse import SplitResult
 
     from joulemark.sensors.seam import Sensor
 
@@ -109,6 +109,8 @@ def wall_address(url: str) -> SplitResult:
     Raises:
         UsageError: if it is none that `wall_sensor` knows, or holds a password.
     """
+    from urllib.parse import urlsplit
+
     try:
         place = urlsplit(url)
     except ValueError as error:
@@ -164,6 +166,8 @@ def _options(place: SplitResult, url: str, *, known: Sequence[str], path: bool) 
         raise UsageError(f"{url!r} names no host; write for example {_EXAMPLES}.")
     if not path and place.path.strip("/"):
         raise UsageError(f"{url!r}: nothing may stand behind the host; leave {place.path!r} out.")
+    from urllib.parse import parse_qsl
+
     options = dict(parse_qsl(place.query, keep_blank_values=True))
     if unknown := options.keys() - set(known):
         raise UsageError(f"{url!r}: unknown option {sorted(unknown)[0]!r}; known: {', '.join(known) or 'none'}.")
@@ -210,6 +214,7 @@ def get_json(
     import http.client
     import urllib.error
     import urllib.request
+    from urllib.parse import urlsplit
 
     class SameHost(urllib.request.HTTPRedirectHandler):
         """Follows a device that adds a slash, not one that sends the password elsewhere."""
