@@ -132,7 +132,7 @@ def attribute(
     """
     if Component.GPU in energy.boundary.components:
         raise UsageError("CPU time says nothing about a GPU's energy: attribute the processors' part alone.")
-    counted = f"CPU time counted in {window}"
+    counted = f"CPU time counted ({window})"
     above = energy if idle_power is None else net(energy, idle_power, duration_s)
     if math.isnan(share.of_busy):
         reason = f"no CPU time was counted in {duration_s:.3g} s (it is counted in steps, of 10 ms on most systems)"

@@ -44,7 +44,8 @@ class Boundary:
 
     Attributes:
         components: the parts whose energy is in the figure.
-        devices: ``active``: only the devices that worked; ``all``: every device of the machine.
+        devices: ``active``: only those that the program may use, or was told to count; ``all``: every device of the
+            machine.
         idle: ``gross``: with what the machine draws anyway; ``net``: without it.
         attribution: whose energy it is: ``machine``: of everything that ran on it; ``process``, ``cgroup``: the part of
             a process and its children, or of a control group (`joulemark.attribution`).
@@ -100,7 +101,7 @@ class Boundary:
     def __str__(self) -> str:
         names = [_TITLES[c] for c in Component if c in self.components]
         parts = [", ".join(names) if names else "nothing"]
-        parts.append("all devices" if self.devices == "all" else "working devices only")
+        parts.append("all devices" if self.devices == "all" else "selected devices only")
         parts.append("idle included" if self.idle == "gross" else "net of idle")
         if self.attribution != "machine":
             parts.append(f"the part of {_WHOSE[self.attribution]}")

@@ -8,8 +8,8 @@ import pytest
 
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorUnavailable
+from joulemark.sensors.address import wall_sensor
 from joulemark.sensors.plug import ShellyPlug, TasmotaPlug
-from joulemark.sensors.whole import wall_sensor
 from tests.simulated.servers import Device, shelly_gen1, shelly_gen2, shelly_meter, tasmota
 
 SHELLYS = {"SHPLG-S": shelly_gen1, "PlusPlugS": shelly_gen2, "PlugPMG3": shelly_meter}

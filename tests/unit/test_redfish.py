@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable, UsageError
+from joulemark.sensors.address import wall_sensor
 from joulemark.sensors.redfish import PASSWORD, USER, RedfishSensor
-from joulemark.sensors.whole import wall_sensor
 from tests.simulated.servers import Device, redfish
 
 CHASSIS = "/redfish/v1/Chassis/1"

@@ -7,7 +7,8 @@ import pytest
 from joulemark.boundary import Component
 from joulemark.errors import SensorUnavailable, UnknownName, UsageError
 from joulemark.readings import Accuracy
-from joulemark.sensors.whole import MACHINE, machine_domain, microwatts, wall_sensor
+from joulemark.sensors.address import wall_sensor
+from joulemark.sensors.whole import MACHINE, machine_domain, microwatts
 
 
 def test_a_machine_at_the_wall_contains_everything_and_is_added_to_nothing() -> None:

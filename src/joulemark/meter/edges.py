@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from joulemark.errors import SensorError
-from joulemark.meter.follow import ReadingFollower, heartbeat_ns
+from joulemark.meter.follow import NEVER_NS, ReadingFollower, heartbeat_ns
 from joulemark.meter.tracker import NOT_TOLD, read_sensor
 from joulemark.sensors.seam import Domain, Sensor
 
@@ -39,7 +39,7 @@ class EdgeReader:
         self.readings = 0
         self.cost_ns = 0
         beats = (heartbeat_ns(d) for _, domains in self._sensors for d in domains)
-        self.heartbeat_ns = min(beats, default=2**62)
+        self.heartbeat_ns = min(beats, default=NEVER_NS)
 
     def read(self) -> tuple[int, Mapping[str, Mark]]:
         """Read everything once; give the time in nanoseconds and where each counter stands."""

@@ -14,8 +14,20 @@ from joulemark.errors import AbsurdReading, SensorError, SensorUnavailable
 from joulemark.meter.counter import counter_step_uj, plausible_gauge_uw
 from joulemark.sensors.seam import Domain
 
-__all__ = ["Follower", "GaugeFollower", "Point", "ReadingFollower", "TickFollower", "follower"]
+__all__ = [
+    "NEVER_NS",
+    "Follower",
+    "GaugeFollower",
+    "Point",
+    "ReadingFollower",
+    "TickFollower",
+    "follower",
+    "heartbeat_ns",
+    "is_quick",
+]
 
+NEVER_NS = 2**62
+"""A time that does not come."""
 PROMPT_S = 2e-3
 """A counter that is updated at least this often is as good as exact whenever it is read."""
 FINEST_NS = 250_000
@@ -85,11 +97,16 @@ class Follower(Protocol):
         """When it wants to be read next."""
 
 
+def is_quick(domain: Domain) -> bool:
+    """Whether a domain is read at the edges of windows, for each of its readings is a point."""
+    return domain.reading == "counter" and domain.accuracy.period_s <= PROMPT_S
+
+
 def follower(domain: Domain) -> Follower:
     """Choose the follower of a domain."""
-    if domain.reading == "gauge":
-        return GaugeFollower(domain)
-    return TickFollower(domain) if domain.accuracy.period_s > PROMPT_S else ReadingFollower(domain)
+    if is_quick(domain):
+        return ReadingFollower(domain)
+    return GaugeFollower(domain) if domain.reading == "gauge" else TickFollower(domain)
 
 
 class _Counter:
@@ -177,7 +194,7 @@ class ReadingFollower(_Counter):
 def heartbeat_ns(domain: Domain) -> int:
     """Give the time within which a counter must be read again lest it wrap unseen, in nanoseconds: a third of it."""
     if domain.wrap_uj is None:
-        return 2**62
+        return NEVER_NS
     return round(domain.wrap_uj / 1e6 / domain.max_power_w / 3 * 1e9)
 
 

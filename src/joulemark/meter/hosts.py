@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from joulemark.errors import SensorError, SensorUnavailable
-from joulemark.meter.follow import Point
+from joulemark.meter.follow import NEVER_NS, Point
 from joulemark.meter.timeline import Timeline
-from joulemark.meter.tracker import HANGS_NS, NEVER_NS, Tracker, patience_ns
+from joulemark.meter.tracker import HANGS_NS, Tracker, patience_ns
 from joulemark.sensors.seam import Domain, Sensor
 
 __all__ = ["Host", "SchedulingClock", "SimulatedHost", "ThreadHost"]

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from joulemark.boundary import Component
 from joulemark.errors import PermissionDenied, SensorError, SensorUnavailable, UnknownName, UsageError
 from joulemark.meter.edges import EdgeReader, Mark
-from joulemark.meter.follow import ReadingFollower, follower
+from joulemark.meter.follow import NEVER_NS, is_quick
 from joulemark.meter.hosts import Host, SchedulingClock, SimulatedHost, ThreadHost
 from joulemark.meter.launch import Launched, launch
 from joulemark.meter.process import DISCOVERY_S, ProcessHost, order
 from joulemark.meter.timeline import Edge
-from joulemark.meter.tracker import NEVER_NS
 from joulemark.meter.window import Window
 from joulemark.readings import DomainEnergy, DomainRecord, Instrument, Machine, Refusal
 from joulemark.sensors.seam import Domain, Sensor
@@ -150,8 +149,8 @@ class Meter:
     def _given(self, sensors: Sequence[Sensor]) -> tuple[Host, EdgeReader, list[tuple[str, Domain]]]:
         prompt, followed = [], []
         for sensor in sensors:
-            slow = tuple(d for d in sensor.domains if not isinstance(follower(d), ReadingFollower))
-            quick = tuple(d for d in sensor.domains if d not in slow)
+            quick = tuple(d for d in sensor.domains if is_quick(d))
+            slow = tuple(d for d in sensor.domains if not is_quick(d))
             if quick:
                 prompt.append((sensor, quick))
             if slow:
@@ -264,12 +263,12 @@ class Meter:
             elif name in host.timelines:
                 own = _stretch(host, name, edges[0].get(name), edges[1].get(name))
             else:
-                own = SensorError(f"{name}: it is not there any more")
+                own = SensorUnavailable(f"{name}: it is not there any more")
             if isinstance(own, DomainEnergy) and own.energy_j == 0 and domain.kind == "measured":
                 # Nothing draws no energy: the window is shorter than an update, or the counter is stuck.
                 period = f" (it is updated every {domain.accuracy.period_s:g} s)" if domain.accuracy.period_s else ""
                 lasted = format_duration((times_ns[1] - times_ns[0]) / 1e9)
-                own = SensorError(f"the counter did not move in {lasted}{period}")
+                own = SensorUnavailable(f"the counter did not move in {lasted}{period}")
             found.append(DomainEnergy(domain=name, unavailable=str(own)) if isinstance(own, SensorError) else own)
         return tuple(found)
 
@@ -365,7 +364,7 @@ def _asked_for(
         return None, (), objects
     urls = tuple(name for name in names if "://" in name)
     if urls:
-        from joulemark.sensors.whole import wall_address
+        from joulemark.sensors.address import wall_address
 
         for url in urls:
             wall_address(url)
@@ -402,9 +401,9 @@ def _stretch(
     host: Host, name: str, start: Edge | SensorError | None, end: Edge | SensorError | None
 ) -> DomainEnergy | SensorError:
     if not isinstance(start, Edge):
-        return start or SensorError(f"{name}: it was not followed when the window was opened")
+        return start or SensorUnavailable(f"{name}: it was not followed when the window was opened")
     if not isinstance(end, Edge):
-        return end or SensorError(f"{name}: it was not followed when the window was closed")
+        return end or SensorUnavailable(f"{name}: it was not followed when the window was closed")
     stretch = host.timelines[name].stretch(start, end)
     if isinstance(stretch, SensorError):
         return stretch

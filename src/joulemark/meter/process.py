@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joulemark.errors import SensorUnavailable
+from joulemark.meter.follow import NEVER_NS, is_quick
 from joulemark.meter.hosts import name_hanging, renew_after_fork, unsettled
 from joulemark.meter.launch import Launched, birth, remove_folder
 from joulemark.meter.ring import Asked, RingReader, RingWriter
 from joulemark.meter.timeline import Timeline
-from joulemark.meter.tracker import NEVER_NS, Tracker
+from joulemark.meter.tracker import Tracker
 from joulemark.readings import Refusal
 from joulemark.sensors.seam import Domain, Sensor
 
@@ -283,7 +284,7 @@ def order(
     Args:
         places: where sensors are looked for; this machine without it.
         only: names of the entry points to try; all without it.
-        urls: whole-machine meters to read besides, see `joulemark.sensors.whole.wall_sensor`.
+        urls: whole-machine meters to read besides, see `joulemark.sensors.address.wall_sensor`.
     """
     where = [] if places is None else [str(places.sysfs), str(places.procfs), str(places.devfs)]
     asked = None if only is None else list(only)
@@ -348,7 +349,6 @@ class _Sampling:
         self._listen(wake, ring)
 
     def _discover(self) -> tuple[list[tuple[Found, Sensor]], tuple[Refusal, ...]]:
-        from joulemark.meter.follow import ReadingFollower, follower
         from joulemark.sensors.discovery import Places, discover
 
         told = self._told
@@ -356,7 +356,7 @@ class _Sampling:
         found = discover(places, only=told["only"], urls=told["urls"], deadline_s=told.get("deadline_s", DISCOVERY_S))
         kept = []
         for point, sensor in zip(found.points, found.sensors, strict=True):
-            followed = tuple(d for d in sensor.domains if not isinstance(follower(d), ReadingFollower))
+            followed = tuple(d for d in sensor.domains if not is_quick(d))
             kept.append((Found(point, sensor.name, tuple(sensor.domains), followed), sensor))
         return kept, found.refused
 

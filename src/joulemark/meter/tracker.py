@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeGuard
 
 from joulemark.errors import SensorError, SensorUnavailable
-from joulemark.meter.follow import Follower, Point, follower
+from joulemark.meter.follow import NEVER_NS, Follower, Point, follower
 from joulemark.sensors.seam import Domain, PartialSensor, Sensor
 
-__all__ = ["NEVER_NS", "Sink", "Tracker", "patience_ns", "read_sensor"]
+__all__ = ["Sink", "Tracker", "patience_ns", "read_sensor"]
 
-NEVER_NS = 2**62
 HANGS_NS = 1_000_000_000
 """A call of a sensor that takes longer than this, beyond its period, is not waited for."""
 LONGEST_WAIT_S = 1.0

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from joulemark.boundary import Component
-from joulemark.errors import JoulemarkError, PermissionDenied, SensorError
+from joulemark.errors import JoulemarkError, PermissionDenied, SensorError, SensorUnavailable
 from joulemark.readings import Refusal
 from joulemark.sensors.points import Point, entry_points
 from joulemark.sensors.seam import Domain, PartialSensor, Sensor
@@ -74,7 +74,7 @@ def discover(
     Args:
         places: where to look; this machine without it.
         only: names of entry points to try; all without it.
-        urls: whole-machine meters to read besides, before all others; see `joulemark.sensors.whole.wall_sensor`.
+        urls: whole-machine meters to read besides, before all others; see `joulemark.sensors.address.wall_sensor`.
         deadline_s: time that all of them have together; without it, each takes as long as it takes.
     """
     places = places or Places()
@@ -94,7 +94,7 @@ def made(point: str, places: Places) -> Sensor:
         places: where to look.
 
     Raises:
-        SensorError: if it cannot be read here, or there is none of that name.
+        SensorError: if it cannot be read here (`SensorUnavailable` if there is none of that name).
         UsageError: if it is a URL that names no meter.
     """
     if "://" in point:
@@ -102,7 +102,7 @@ def made(point: str, places: Places) -> Sensor:
     for registered in entry_points(GROUP):
         if registered.name == point:
             return _made(registered, places)
-    raise SensorError(f"There is no sensor {point!r}.")
+    raise SensorUnavailable(f"There is no sensor {point!r}.")
 
 
 def _preference(point: Point) -> tuple[int, str]:
@@ -205,7 +205,7 @@ def _made(point: Point, places: Places) -> Sensor:
 
 
 def _wall(url: str) -> Sensor:
-    from joulemark.sensors.whole import wall_sensor
+    from joulemark.sensors.address import wall_sensor
 
     return wall_sensor(url)
 

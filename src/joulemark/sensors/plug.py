@@ -55,14 +55,16 @@ class _Plug:
         try:
             return get_json(self._base_url + path, self.who, timeout_s=self._timeout_s)
         except PermissionDenied as error:
-            raise PermissionDenied(
-                f"{self.who} is protected by a password", remedy="take the password off in the plug's own web page"
-            ) from error
+            raise self._protected() from error
 
-    def _power_w(self) -> object:
-        raise NotImplementedError
+    def _protected(self) -> PermissionDenied:
+        return PermissionDenied(
+            f"{self.who} is protected by a password", remedy="take the password off in the plug's own web page"
+        )
 
-    def _opened(self) -> None:
+    def _opened(self, ask_w: Callable[[], object]) -> None:
+        """Read it for the first time; `ask_w` gives its power in watts, as it writes them."""
+        self._ask_w = ask_w
         reading = self.read(0)[MACHINE]
         if isinstance(reading, SensorError):
             raise reading
@@ -70,7 +72,7 @@ class _Plug:
     def read(self, now_ns: int) -> Mapping[str, int | SensorError]:
         """Read the machine's power, in microwatts."""
         try:
-            return {MACHINE: microwatts(self._power_w(), self.who)}
+            return {MACHINE: microwatts(self._ask_w(), self.who)}
         except SensorError as error:
             return {MACHINE: error}
 
@@ -102,11 +104,7 @@ class ShellyPlug(_Plug):
         self.name = f"shelly {model}"
         self.domains = (machine_domain(_SHELLY_ACCURACY, max_power_w=_MAX_POWER_W, model=model),)
         self._channel = channel
-        self._read_w = self._later() if "gen" in about else self._first
-        self._opened()
-
-    def _power_w(self) -> object:
-        return self._read_w()
+        self._opened(self._later() if "gen" in about else self._first)
 
     def _first(self) -> object:
         meter = _of(self._get("/status"), self.who, "meters", self._channel)
@@ -149,16 +147,12 @@ class TasmotaPlug(_Plug):
         self.name = "tasmota"
         self.domains = (machine_domain(_TASMOTA_ACCURACY, max_power_w=_MAX_POWER_W),)
         self._channel = channel
-        self._opened()
+        self._opened(self._status)
 
-    def _power_w(self) -> object:
+    def _status(self) -> object:
         answer = self._get("/cm?cmnd=Status%208")
-        if (
-            isinstance(answer, dict) and "WARNING" in answer
-        ):  # without a password it answers 200 and {"WARNING": "Need user=..."}
-            raise PermissionDenied(
-                f"{self.who} is protected by a password", remedy="take the password off in the plug's own web page"
-            )
+        if isinstance(answer, dict) and "WARNING" in answer:  # it answers 200 and {"WARNING": "Need user=..."}
+            raise self._protected()
         power = _of(answer, self.who, "StatusSNS", "ENERGY", "Power")
         return _of(power, self.who, self._channel) if isinstance(power, list) else power
 
