@@ -188,7 +188,7 @@ class Window:
         low, high = 100 * found.coverage_low, 100 * found.coverage_high
         return Budget(
             self.energy,
-            coverage=f"these sensors saw {100 * found.coverage:.0f} % ({low:.0f} to {high:.0f}) of the power at the "
+            coverage=f"these sensors saw {100 * found.coverage:.2g} % ({low:.2g} to {high:.2g}) of the power at the "
             f"wall when they were calibrated ({found.created[:10]})",
         )
 
