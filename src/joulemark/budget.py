@@ -12,7 +12,8 @@ __all__ = ["Budget", "Line"]
 KINDS = {
     "gain": "sensor: its gain, shared by all of its readings",
     "mix": "model or gauge: what it cannot see of this workload",
-    "edges": "edges of the window, between two updates; resolution",
+    "edges": "edges of the window, between two updates",
+    "quantisation": "smallest step of the reading",
     "sampling": "gaps between readings",
     "repetition": "spread of repetitions",
     "attribution": "attribution to this program",

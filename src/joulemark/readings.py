@@ -185,7 +185,7 @@ def domain_figure(
     - *gain*, shared by all readings of the sensor: within a session for a sensor that measures (each board has its
       own), wherever a model has the same parameters (its coefficients err in the same way);
     - *mix*, shared by the windows of one workload;
-    - *edges* and *sampling*, this window's own (see `window_errors`).
+    - *edges*, *quantisation* and *sampling*, this window's own (see `window_errors`).
 
     Args:
         window: where the reading is.
@@ -229,7 +229,8 @@ def window_errors(window: WindowRecord, domain: DomainRecord, reading: DomainEne
         power_w = (reading.energy_j or 0.0) / window.duration_s if window.duration_s > 0 else 0.0
         edges_j = power_w * accuracy.period_s / math.sqrt(6)
     where = f"{domain.name} ({session}@{window.start_s:.6f}+{window.duration_s:.6f})"
-    yield Error(f"edges of {where}", math.hypot(edges_j, accuracy.resolution_j / math.sqrt(6)), additive=True)
+    yield Error(f"edges of {where}", edges_j, additive=True)
+    yield Error(f"quantisation of {where}", accuracy.resolution_j / math.sqrt(6), additive=True)
     yield Error(f"sampling of {where}", reading.sampling_j, additive=True)
 
 

@@ -664,6 +664,40 @@ def test_a_machine_busier_at_rest_than_at_work_is_refused() -> None:
         work.net(before)
 
 
+def test_a_meter_remembers_when_it_saw_the_machine_at_rest() -> None:
+    clock = SimulatedClock()
+    load = steps([(0.0, 40.0), (10.0, 100.0), (20.0, 44.0), (30.0, 90.0), (40.0, 52.0)])
+    meter = Meter([sensor(domain(), load)], clock_ns=clock, idle_s=10)
+    with meter.measure("first") as first:
+        clock.advance(10)
+    meter.rest(10)
+    with meter.measure("second") as second:
+        clock.advance(10)
+    meter.rest(10)
+
+    assert first.net().value == pytest.approx(1000 - 42 * 10)
+    assert second.net().value == pytest.approx(900 - 48 * 10)
+    assert f"({first.net().format()} net of idle)" in str(first)
+    assert first.energy.boundary.idle == "gross"
+
+
+def test_net_of_idle_needs_a_rest() -> None:
+    clock = SimulatedClock()
+    meter = Meter([sensor(domain())], clock_ns=clock)
+    with meter.measure() as window:
+        clock.advance(1)
+
+    with pytest.raises(UsageError, match="idle_s=10"):
+        window.net()
+    assert "net of idle" not in str(window)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, 1e9])
+def test_an_idle_time_out_of_range_is_refused(seconds: float) -> None:
+    with pytest.raises(UsageError, match="idle_s"):
+        Meter([sensor(domain())], clock_ns=SimulatedClock(), idle_s=seconds)
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan])
 def test_a_rest_that_takes_no_time_is_none(seconds: float) -> None:
     with pytest.raises(UsageError, match="A rest of"):
@@ -678,7 +712,7 @@ def test_the_budget_of_a_window_names_what_makes_it_unsure() -> None:
 
     budget = window.budget()
 
-    assert {line.kind for line in budget.lines} == {"gain", "edges"}
+    assert {line.kind for line in budget.lines} == {"gain", "edges", "quantisation"}
     assert sum(line.share for line in budget.lines) == pytest.approx(1)
     assert "gain of simulated 1:gpu-0" in str(budget)
 

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
@@ -35,6 +36,9 @@ Devices: TypeAlias = "Literal['visible', 'all'] | Sequence[str]"
 RESET_WATCH_S = 1.0
 """How often counters that wrap are read while windows are open: a reset passes for a wrap only if the counter stood so
 near its end that this time's energy could have taken it there."""
+LONGEST_REST_S = 3600.0
+RESTS = 100
+"""So many windows at rest are remembered."""
 SETTLE_S = 10.0
 """How often windows that nobody has asked for are worked out, so that what they need is still on record."""
 
@@ -54,6 +58,8 @@ class Meter:
         attribution: whose energy counts: everything that runs on the machine, or of the processors and what belongs to
             them the part of this process and its children (``process``) or of its control group (``cgroup``), by CPU
             time. GPUs count as a whole.
+        idle_s: how long the machine is watched at rest, now, before anything is measured, in seconds; then `Window.net`
+            and ``print(window)`` tell the energy above that too. `rest` does so again at any time.
         synchronise: whether accelerator work that is under way is waited for at the edges of a window, through the
             frameworks that the program has already loaded.
         clock_ns: monotonic time in nanoseconds.
@@ -61,7 +67,8 @@ class Meter:
         launched: a sampling process that was started ahead, see `default_meter`.
 
     Raises:
-        UsageError: if two sensors name the same domain, a URL names no meter, or `devices` a GPU that there is not.
+        UsageError: if two sensors name the same domain, a URL names no meter, `devices` a GPU that there is not, or
+            `idle_s` is no duration.
         SensorUnavailable: if a sensor that was asked for by name or URL cannot be read; likewise `PermissionDenied`.
     """
 
@@ -71,11 +78,14 @@ class Meter:
         *,
         devices: Devices = "visible",
         attribution: Policy = "machine",
+        idle_s: float = 0.0,
         synchronise: bool = True,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         places: Places | None = None,
         launched: Launched | None = None,
     ) -> None:
+        if not 0 <= idle_s <= LONGEST_REST_S:
+            raise UsageError(f"idle_s={idle_s!r} is out of range; give 0 to {LONGEST_REST_S:g} seconds.")
         self.refused: tuple[Refusal, ...] = ()
         self.session = os.urandom(4).hex()
         self._synchronise = synchronise
@@ -101,7 +111,10 @@ class Meter:
         self._beating = False
         self._ended = threading.Event()
         self._pid = os.getpid()
+        self._rests: deque[Window] = deque(maxlen=RESTS)
         _meters.add(self)
+        if idle_s:
+            self.rest(idle_s)
 
     def _refuse_missing(self) -> None:
         """Raise the reason why a sensor that was asked for by name is not there."""
@@ -168,7 +181,7 @@ class Meter:
         return Window(self, label)
 
     def rest(self, seconds: float) -> Window:
-        """Measure the machine at rest: wait that long and give the window, for `Window.net`.
+        """Measure the machine at rest: wait that long and give the window, which `Window.net` will use.
 
         Raises:
             UsageError: if `seconds` is not more than 0.
@@ -180,7 +193,15 @@ class Meter:
                 self._clock_ns.sleep_until(self._clock_ns() + round(seconds * 1e9))
             else:
                 time.sleep(seconds)
+        self._rests.append(window)
         return window
+
+    def _rests_around(self, window: Window) -> tuple[Window | None, Window | None]:
+        """Give the last rest before a window and the first one after it, as far as there are any."""
+        start_ns, end_ns = window._times_ns
+        before = [rest for rest in self._rests if rest._times_ns[1] <= start_ns]
+        after = [rest for rest in self._rests if rest._times_ns[0] >= end_ns]
+        return (before[-1] if before else None, after[0] if after else None)
 
     @property
     def instrument(self) -> Instrument:

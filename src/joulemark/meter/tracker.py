@@ -114,7 +114,7 @@ class Tracker:
         if is_partial(self.sensor):
             for name in [name for name, due_ns in self._due_ns.items() if due_ns <= before_ns]:
                 before_ns = self._clock_ns()
-                reading = read_sensor(self.sensor, before_ns, (name,)).get(name, NOT_TOLD)
+                reading = _read_one(self.sensor, before_ns, name)
                 self._take(name, before_ns, self._clock_ns(), reading)
         else:
             readings = read_sensor(self.sensor, before_ns, tuple(self._followers))
@@ -128,9 +128,10 @@ class Tracker:
     def _take(self, name: str, before_ns: int, after_ns: int, reading: int | SensorError) -> None:
         one = self._followers[name]
         points = one.feed(before_ns, after_ns, reading)
-        for reason in one.reasons[self._broke[name] :]:
-            self._sink.broke(one.domain, reason)
-        self._broke[name] = len(one.reasons)
+        if len(one.reasons) > self._broke[name]:
+            for reason in one.reasons[self._broke[name] :]:
+                self._sink.broke(one.domain, reason)
+            self._broke[name] = len(one.reasons)
         for point in points:
             self._sink.point(one.domain, point)
             self._until_ns[name] = point.time_ns
@@ -185,15 +186,24 @@ NOT_TOLD = SensorUnavailable("the sensor left this domain out of its reading")
 
 def read_sensor(sensor: Sensor, now_ns: int, names: tuple[str, ...]) -> Mapping[str, int | SensorError]:
     """Read a sensor; one that breaks its promise not to raise takes only its own domains with it."""
+    if is_partial(sensor):
+        return {name: _read_one(sensor, now_ns, name) for name in names}
     try:
-        if is_partial(sensor):
-            readings: Mapping[str, object] = {name: sensor.read_domain(name, now_ns) for name in names}
-        else:
-            readings = sensor.read(now_ns)
+        readings: Mapping[str, object] = sensor.read(now_ns)
         return {name: _promised(sensor, readings[name]) for name in names if name in readings}
     except Exception as error:  # noqa: BLE001 - a plug-in is foreign code and must not end the user's job
-        broken = SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
-        return dict.fromkeys(names, broken)
+        return dict.fromkeys(names, _broken(sensor, error))
+
+
+def _read_one(sensor: PartialSensor, now_ns: int, name: str) -> int | SensorError:
+    try:
+        return _promised(sensor, sensor.read_domain(name, now_ns))
+    except Exception as error:  # noqa: BLE001 - likewise
+        return _broken(sensor, error)
+
+
+def _broken(sensor: Sensor, error: Exception) -> SensorError:
+    return SensorUnavailable(f"{sensor.name} failed: {type(error).__name__}: {error}")
 
 
 def _promised(sensor: Sensor, reading: object) -> int | SensorError:

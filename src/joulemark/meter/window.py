@@ -234,19 +234,22 @@ class Window:
             )
         return found
 
-    def attributed(self, before: Window, after: Window | None = None, *, idle: IdlePolicy = "none") -> Attributed:
+    def attributed(
+        self, before: Window | None = None, after: Window | None = None, *, idle: IdlePolicy = "none"
+    ) -> Attributed:
         """Split the energy of the processors: this program's part above idle, and idle apart, in joules.
 
         The meter must have been made with ``attribution="process"`` or ``"cgroup"``.
 
         Args:
-            before: a window at rest, see `Meter.rest`.
+            before: a window at rest; without both, as `net` does.
             after: another one, after the work.
             idle: what of the idle energy is this program's: ``none``, or ``by-time``: as much as it took up of all the
                 CPU time there was.
 
         Raises:
-            UsageError: if the meter attributes to the whole machine, or the machine at rest drew more than at work.
+            UsageError: if the meter attributes to the whole machine, has not seen the machine at rest, or it drew more
+                at rest than at work.
         """
         from joulemark.attribution import attribute
         from joulemark.idle import idle_power
@@ -254,7 +257,7 @@ class Window:
         share = self.record.share
         if share is None:
             raise UsageError('There is nothing to attribute: make the meter with attribution="process" or "cgroup".')
-        powers = [power_figure(w._processors(), w.duration_s) for w in (before, after) if w is not None]
+        powers = [power_figure(w._processors(), w.duration_s) for w in self._rests(before, after)]
         return attribute(
             self._processors(),
             share,
@@ -291,21 +294,35 @@ class Window:
         whole = replace(self.record, share=None, not_split="")
         return energy_figure(whole, domains, session=self._meter.session, workload=self._scope)
 
-    def net(self, before: Window, after: Window | None = None) -> Figure:
+    def net(self, before: Window | None = None, after: Window | None = None) -> Figure:
         """Give the energy above what the machine draws at rest, in joules.
 
         Args:
-            before: a window at rest, see `Meter.rest`.
+            before: a window at rest; without both, the meter's last one before this window (`Meter.rest`, ``idle_s``)
+                and its first one after it.
             after: another one, after the work; how far both differ goes into the interval.
 
         Raises:
-            UsageError: if the machine at rest drew more than at work.
+            UsageError: if the meter has not seen the machine at rest, or it drew more at rest than at work.
             NotComparable: if the windows do not cover the same.
         """
         from joulemark.idle import idle_power, net
 
-        rest = idle_power(before.power, None if after is None else after.power)
-        return net(self.energy, rest, self.duration_s)
+        rests = [rest.power for rest in self._rests(before, after)]
+        return net(self.energy, idle_power(*rests), self.duration_s)
+
+    def _rests(self, before: Window | None, after: Window | None) -> tuple[Window, ...]:
+        """Give the windows at rest that are to be used, one or two of them.
+
+        Raises:
+            UsageError: if there is none.
+        """
+        if before is None and after is None:
+            before, after = self._meter._rests_around(self)
+        found = tuple(window for window in (before, after) if window is not None)
+        if not found:
+            raise UsageError("The machine was not seen at rest: make the meter with idle_s=10, or call meter.rest(10).")
+        return found
 
     @property
     def duration_s(self) -> float:
@@ -390,7 +407,18 @@ class Window:
             for domain, figure in self.domains.items()
             if domain in counted
         ]
-        return f"{name}{self.energy.format()} in {format_duration(self.duration_s)}   {' · '.join(parts)}"
+        lasted = format_duration(self.duration_s)
+        return f"{name}{self.energy.format()} in {lasted}{self._above_idle()}   {' · '.join(parts)}"
+
+    def _above_idle(self) -> str:
+        """Tell the energy above idle, where the meter has seen the machine at rest before."""
+        if self._meter._rests_around(self)[0] is None:
+            return ""
+        try:
+            net = self.net()
+        except UsageError as error:
+            return f" (net of idle not known: {error})"
+        return f" ({net.format()} net of idle)" if net.available else " (net of idle not known)"
 
 
 class Measured(Generic[P, R]):
