@@ -500,3 +500,34 @@ def test_a_gauge_that_is_updated_more_often_than_it_states_is_followed_all_the_s
     elapsed_s = (points[-1].time_ns - points[0].time_ns) / 1e9
     truth_j = trace.between_j(points[0].time_ns / 1e9, points[-1].time_ns / 1e9)
     assert (points[-1].energy_uj - points[0].energy_uj) / 1e6 == pytest.approx(truth_j, abs=0.1 * 300), elapsed_s
+
+
+def stuck(trace: Trace, start_s: float, end_s: float) -> tuple[float, float, float]:
+    """Give what a gauge showed while it was stuck, the truth, and the standard uncertainty it stated, in joules."""
+    device = SimulatedDevice(domain(0.02, "gauge"), trace, period_s=0.02, faults=[Stuck(start_s, end_s)])
+    points = Course(device).follow(end_s + 2)
+    first, last = (min(points, key=lambda p: abs(p.time_ns - at_s * 1e9)) for at_s in (start_s - 0.1, end_s + 0.1))
+    truth_j = trace.between_j(first.time_ns / 1e9, last.time_ns / 1e9)
+    unsure_uj = (last.sampling_uj2 - first.sampling_uj2) ** 0.5
+    return (last.energy_uj - first.energy_uj) / 1e6, truth_j, unsure_uj / 1e6
+
+
+@pytest.mark.parametrize("trace", [square(60, 400, 1.7), square(60, 400, 0.23)])
+def test_a_gauge_that_shows_one_value_for_longer_than_ever_may_be_stuck(trace: Trace) -> None:
+    energy_j, truth_j, unsure_j = stuck(trace, 6.3, 7.5)
+
+    assert abs(energy_j - truth_j) > 50, "it was off by much"
+    assert abs(energy_j - truth_j) <= 1.96 * unsure_j
+
+
+def test_a_gauge_that_shows_one_value_for_no_longer_than_before_is_believed() -> None:
+    points = Course(gauge(square(60, 400, 1.7))).follow(20)
+
+    assert points[-1].sampling_uj2 ** 0.5 / 1e6 < 0.002 * points[-1].energy_uj / 1e6
+
+
+def test_a_gauge_that_never_changed_for_a_while_gives_no_cause_for_doubt() -> None:
+    """At rest a value stays; there is nothing to compare it with."""
+    points = Course(gauge(constant(150))).follow(30)
+
+    assert points[-1].sampling_uj2 == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import sys
 import threading
@@ -679,6 +680,24 @@ def test_a_meter_remembers_when_it_saw_the_machine_at_rest() -> None:
     assert second.net().value == pytest.approx(900 - 48 * 10)
     assert f"({first.net().format()} net of idle)" in str(first)
     assert first.energy.boundary.idle == "gross"
+
+
+def test_the_trace_of_a_window_adds_up_to_its_energy() -> None:
+    clock = SimulatedClock()
+    load = steps([(0.0, 40.0), (10.0, 100.0), (15.0, 60.0)])
+    meter = Meter([sensor(domain(), load)], clock_ns=clock)
+    clock.advance(9)
+    with meter.measure("work") as window:
+        clock.advance(8)
+
+    (course,) = window.trace().values()
+
+    times, powers = zip(*course, strict=True)
+    assert list(times) == sorted(times)
+    assert times[-1] <= window.duration_s
+    lengths = [after - before for before, after in itertools.pairwise((0.0, *times))]
+    energy_j = sum(power * length for power, length in zip(powers, lengths, strict=True))
+    assert energy_j == pytest.approx(window.energy.value, rel=0.02)
 
 
 def test_net_of_idle_needs_a_rest() -> None:

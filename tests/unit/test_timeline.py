@@ -13,10 +13,21 @@ from joulemark.boundary import Component
 from joulemark.errors import CounterReset, SensorUnavailable
 from joulemark.meter import Meter
 from joulemark.meter.follow import Point
-from joulemark.meter.timeline import KEPT, Edge, Stretch, Timeline
+from joulemark.meter.timeline import KEPT, UNSEEN, Edge, Stretch, Timeline
 from joulemark.readings import Accuracy
 from joulemark.sensors import Domain
-from joulemark.testing import SimulatedDevice, SimulatedMachine, Trace, constant, noise, presets, ramp, square
+from joulemark.testing import (
+    SimulatedDevice,
+    SimulatedMachine,
+    Trace,
+    bursts,
+    constant,
+    noise,
+    presets,
+    ramp,
+    square,
+    steps,
+)
 
 TICK_NS = 100_000_000
 
@@ -252,13 +263,109 @@ def test_the_sampling_error_of_a_window_is_what_was_added_within_it() -> None:
     assert stretch(timeline, 1.0, 1.05).sampling_j == pytest.approx(math.sqrt(2))
 
 
-def test_a_running_mean_lags_and_its_edges_say_so() -> None:
-    prompt, lagging = Timeline(domain("gauge")), Timeline(domain("gauge", window_s=1.0))
-    for timeline in (prompt, lagging):
-        for tick in range(41):
-            timeline.add(Point(tick * TICK_NS, 0, tick * 20_000_000))
+WINDOW_S = 1.0
 
-    assert edge(lagging, 2.0).when_uj > edge(prompt, 2.0).when_uj + 200e6 / math.sqrt(12) * 0.99
+
+def running_mean(trace: Trace, ticks: int, *, unsure_ns: int = 0) -> Timeline:
+    """The curve of a gauge that shows the mean of the last second every 100 ms; each tick lies amid its second."""
+    timeline = Timeline(domain("gauge", window_s=WINDOW_S))
+    energy_j = 0.0
+    for tick in range(ticks):
+        shown_s = tick * TICK_NS / 1e9
+        energy_j += trace.between_j(shown_s - WINDOW_S, shown_s) / WINDOW_S * TICK_NS / 1e9
+        timeline.add(Point(tick * TICK_NS - 450_000_000, unsure_ns, round(energy_j * 1e6)))
+    return timeline
+
+
+RESTLESS = [square(60, 400, 1.7), bursts(60, 400, 4.68, 0.25), ramp(60, 400, 7.0), noise(200, 60, 0.3, seed=2)]
+RESTLESS_IDS = ["square", "bursts", "ramp", "noise"]
+
+
+@pytest.mark.parametrize("trace", RESTLESS, ids=RESTLESS_IDS)
+@pytest.mark.parametrize("windows", [1, 3, 10])
+def test_whole_windows_of_a_running_mean_are_exact_whatever_the_power_does(trace: Trace, windows: int) -> None:
+    timeline = running_mean(trace, 300)
+
+    for start_s in (5.0, 6.3, 9.9):  # at updates
+        found = stretch(timeline, start_s, start_s + windows * WINDOW_S)
+        assert found.energy_j == pytest.approx(trace.between_j(start_s, start_s + windows * WINDOW_S), abs=1e-4)
+        assert found.edges_j < 0.01 * found.energy_j
+
+
+def test_of_a_part_of_its_window_a_running_mean_tells_no_course_even_if_it_shows_one_value() -> None:
+    """Bursts in step with the window leave nothing to see."""
+    steady, busy = (running_mean(trace, 300) for trace in (constant(145), bursts(60, 400, 5.0, 0.25)))
+
+    for timeline in (steady, busy):
+        assert stretch(timeline, 10.0, 10.5).edges_j == pytest.approx(UNSEEN * 145 / 2, rel=0.02)
+        assert stretch(timeline, 10.0, 15.5).edges_j == pytest.approx(UNSEEN * 145 / 2, rel=0.02)
+
+
+def test_a_step_near_an_edge_of_a_running_mean_costs_no_more_than_it_may() -> None:
+    """A step of 340 W at an edge is off by 340 W over an eighth of the window."""
+    timeline = running_mean(steps([(0.0, 60.0), (20.0, 400.0)]), 400)
+
+    for after_s in (-0.4, -0.1, 0.0, 0.2, 0.45):
+        lags_j = [lag / 1e6 for lag in edge(timeline, 20.0 + after_s).lags_uj]
+        off_j = 340 * (0.5 - abs(after_s)) ** 2 / 2
+        assert min(abs(lag - off_j) for lag in lags_j) < 0.04 * 340 * 0.5, "one of both is right"
+        assert max(lags_j) <= 340 / 8 * 1.01
+    assert edge(timeline, 15.0).lags_uj == pytest.approx((0, 0), abs=10)
+
+
+@pytest.mark.parametrize("trace", RESTLESS, ids=RESTLESS_IDS)
+@pytest.mark.parametrize("length_s", [0.4, 1.0, 2.37, 10.0, 10.6])
+def test_the_uncertainty_of_a_running_mean_covers_its_error(trace: Trace, length_s: float) -> None:
+    timeline, draw = running_mean(trace, 400), random.Random(5)
+    held = 0
+    for _ in range(200):
+        start_s = draw.uniform(3, 25)
+        found, truth_j = stretch(timeline, start_s, start_s + length_s), trace.between_j(start_s, start_s + length_s)
+        wide = 1.96 * found.edges_j / found.energy_j  # a figure's interval is one of factors
+        held += abs(math.log(found.energy_j / truth_j)) <= wide + 1e-6
+
+    assert held >= 0.88 * 200
+
+
+def test_where_a_running_mean_shows_too_little_an_edge_is_anywhere_in_its_window() -> None:
+    timeline = running_mean(constant(200), 3)
+
+    assert stretch(timeline, -0.4, -0.3).edges_j >= 200 / math.sqrt(12)
+
+
+# When ticks were
+
+
+def test_ticks_that_are_all_late_shift_both_edges_alike() -> None:
+    late_ns = 5_000_000
+    steady, rising = (line(trace, 60, unsure_ns=late_ns) for trace in (constant(200), ramp(60, 400, 7.0)))
+
+    assert stretch(steady, 2.05, 2.55).edges_j < 200 * 0.005 / 2
+    assert stretch(rising, 2.05, 2.55).edges_j >= 340 / 7 * 0.5 * 0.005 / math.sqrt(3)
+    far = stretch(steady, 2.05, 5.05).edges_j
+    assert far == pytest.approx(200 * 0.005 * math.sqrt(2 / 3), rel=0.05), "their period is not known exactly"
+
+
+def test_ticks_that_come_irregularly_count_at_each_edge() -> None:
+    draw, timeline = random.Random(3), Timeline(domain())
+    for tick in range(60):
+        late_ns = round(draw.uniform(-5e6, 5e6))
+        timeline.add(Point(tick * TICK_NS + late_ns, 5_000_000, tick * 20_000_000))
+
+    assert stretch(timeline, 2.05, 2.55).edges_j > 200 * 0.005 / math.sqrt(3)
+
+
+def test_few_ticks_tell_less_of_how_uneven_they_are() -> None:
+    """Student's t: one degree of freedom is worth six times the width."""
+    powers_w = [200.0, 202.0, 200.0]
+    few, many = Timeline(domain()), Timeline(domain())
+    for timeline, count in ((few, 3), (many, 30)):
+        energy_uj = 0.0
+        for tick in range(count + 1):
+            timeline.add(Point(tick * TICK_NS, 0, round(energy_uj)))
+            energy_uj += powers_w[tick % 2] * TICK_NS / 1e3
+
+    assert edge(few, 0.15).within_uj > edge(many, 0.15).within_uj
 
 
 # As the meter uses it

@@ -44,6 +44,8 @@ FADING = 0.98
 """How much of the largest step of a gauge is remembered from one update to the next."""
 AT_ONCE = 12
 """So many readings one after the other that all show another value: the counter ticks faster than it is read."""
+RUNS = 2
+"""So many times a gauge has shown one value for a while before a longer time is doubted."""
 ABSURD_IN_A_ROW = 3
 """So many absurd readings of a counter one after the other are a counter that now stands elsewhere."""
 
@@ -494,6 +496,11 @@ class GaugeFollower:
         self._added_uw = 0  # the last power that was added
         self._idle_reads = 0  # readings in a row that added nothing
         self._swing_uw = 0.0  # the largest step between two updates, of late
+        self._run_ns = 0.0  # how long it has shown one value
+        self._run_began = False  # whether it was seen when that began
+        self._runs = 0  # how often it has shown one value for several updates, from beginning to end
+        self._longest_ns = 0.0  # the longest of those
+        self._range_uw = (0, 0)  # the lowest and the highest power that it has shown
         self._done_ns = 0.0  # energy is known up to here
         self._energy_uj = 0.0
         self._sampling_uj2 = 0.0
@@ -550,6 +557,7 @@ class GaugeFollower:
         self._still_ns = before_ns
         self._done_ns = float(now_ns - self._prior_ns)
         self._added_uw = self._shown_uw or 0
+        self._run_ns, self._run_began = 0.0, False
         if not self._grid.known:
             return (self._point(self.period_ns / 2),)
         self._done_ns, unsure_ns = self._grid.around(now_ns)
@@ -594,10 +602,31 @@ class GaugeFollower:
             elapsed_ns -= missed_ns
         else:
             self._swing_uw = max(float(abs(step_uw)), FADING * self._swing_uw)
+        self._doubt_run(power_uw, elapsed_ns, changed=step_uw != 0)
         self._add(power_uw, elapsed_ns, step_uw * max(unsure_ns, elapsed_ns * (1 - self._seen_share)))
         self._done_ns, self._added_uw = update_ns, power_uw
         self._updates += 1
         return (self._point(unsure_ns),)
+
+    def _doubt_run(self, power_uw: int, elapsed_ns: float, *, changed: bool) -> None:
+        """Doubt a value that stays for longer than any before: it may be stuck.
+
+        Over what is beyond the longest time that it has shown one value so far, the power may have been anything that
+        it has shown: uniform (JCGM 100:2008, 4.3.7), and the same all the time, so that it adds up.
+        """
+        before_ns = self._run_ns
+        low_uw, high_uw = self._range_uw
+        if changed:
+            if self._run_began and before_ns > 1.5 * self.period_ns:
+                self._runs, self._longest_ns = self._runs + 1, max(self._longest_ns, before_ns)
+            self._run_ns, self._run_began = elapsed_ns, True
+            self._range_uw = min(low_uw or power_uw, power_uw), max(high_uw, power_uw)
+            return
+        self._run_ns += elapsed_ns
+        if self._runs >= RUNS:
+            known_ns = self._longest_ns + self.period_ns
+            so_far, beyond = (max(0.0, ns - known_ns) * (high_uw - low_uw) / 1e9 for ns in (before_ns, self._run_ns))
+            self._sampling_uj2 += (beyond**2 - so_far**2) / 3
 
     def _add(self, power_uw: float, elapsed_ns: float, doubt: float) -> None:
         """Add a stretch; `doubt` is how much could hide in it, in µW ns: taken as uniform (JCGM 100:2008, 4.3.7)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import time
@@ -17,6 +18,7 @@ from joulemark.boundary import Boundary, Component
 from joulemark.errors import SensorError, SensorUnavailable, UsageError
 from joulemark.figures import Error, Figure, Kind, Part
 from joulemark.meter.edges import Mark
+from joulemark.meter.follow import Point
 from joulemark.meter.timeline import Edge
 from joulemark.readings import WindowRecord, domain_figure, energy_figure, power_figure
 from joulemark.units import format_duration
@@ -173,6 +175,26 @@ class Window:
         if record is None:
             raise UsageError("This window is not closed yet; ask for its energy after the with block.")
         return record
+
+    def trace(self) -> Mapping[str, tuple[tuple[float, float], ...]]:
+        """Give the course of power by domain: pairs of time since the window was opened, in s, and power, in W.
+
+        Each power is the mean since the time before it, over the updates that the sensor showed. Of counters that are
+        read at the edges only it is the mean of the window. A domain that could not be read is not there; of a window
+        that is asked late only the last few thousand updates are.
+
+        Raises:
+            UsageError: if it is not closed yet.
+        """
+        found = {}
+        start_ns, end_ns = self._times_ns
+        for energy in self.record.energies:
+            timeline = None if self._host is None else self._host.timelines.get(energy.domain)
+            if energy.energy_j is None or not self.duration_s > 0:
+                continue
+            points = () if timeline is None else _course(list(timeline.points), start_ns, end_ns)
+            found[energy.domain] = points or ((self.duration_s, energy.energy_j / self.duration_s),)
+        return found
 
     def budget(self) -> Budget:
         """Say what makes its energy unsure, and by how much: print it.
@@ -461,6 +483,18 @@ class Measured(Generic[P, R]):
             yield
         finally:
             self.windows.append(window.stop())
+
+
+def _course(points: Sequence[Point], start_ns: int, end_ns: int) -> tuple[tuple[float, float], ...]:
+    """Give time in s and power in W between the points of a curve, as far as they lie in a stretch of time."""
+    return tuple(
+        ((min(after.time_ns, end_ns) - start_ns) / 1e9, (after.energy_uj - before.energy_uj) * 1e3 / elapsed_ns)
+        for before, after in itertools.pairwise(points)
+        if before.breaks == after.breaks
+        and (elapsed_ns := after.time_ns - before.time_ns) > 0
+        and before.time_ns < end_ns
+        and after.time_ns > start_ns
+    )
 
 
 def software_versions() -> dict[str, str]:
