@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from joulemark.bench.plan import Suite
     from joulemark.figures import Figure
     from joulemark.meter.window import Window
     from joulemark.records.schema import Measurement, Run
@@ -67,7 +68,7 @@ def merge(measurements: Iterable[str | Path | Measurement]) -> Figure:
 
 
 def run_suite(
-    suite: str | Path,
+    suite: str | Path | Suite,
     out: str | Path,
     *,
     resume: bool = False,
@@ -76,7 +77,7 @@ def run_suite(
     """Measure a suite and give its runs, as ``joulemark bench`` does.
 
     Args:
-        suite: name of a suite that ships, or the path of a suite file.
+        suite: name of a suite that ships, the path of a suite file, or a `joulemark.bench.Suite`.
         out: results folder; each run is written there trial by trial.
         resume: go on where an earlier call was cut off.
         progress: called with a line of text now and then.
@@ -90,4 +91,5 @@ def run_suite(
         if progress is not None:
             progress(str(event))
 
-    return run_plan(load_suite(suite), Path(out), resume=resume, report=say)
+    whole = load_suite(suite) if isinstance(suite, str | Path) else suite
+    return run_plan(whole, Path(out), resume=resume, report=say)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from joulemark.errors import MissingExtra, UsageError, WeightsError, WeightsMissing, WorkloadFailed
-from joulemark.workloads.backends import backend_for
+from joulemark.workloads.backends import backend_class
 from joulemark.workloads.models import Model, models
 from joulemark.workloads.seam import Answer, Backend, Item, Settings, Task
 from joulemark.workloads.tasks import task
@@ -49,7 +49,7 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[Loaded]:
     small = {"max_new_tokens": 12} if "max_new_tokens" in asked.defaults else {}
     settings = {**asked.defaults, **small, "threads": 1}
     try:
-        backend = backend_for(model)(model.locate(), name, settings)
+        backend = backend_class(model.backend)(model.locate(), name, settings)
         backend.load()
     except (WeightsMissing, MissingExtra) as error:
         pytest.skip(str(error))
@@ -83,7 +83,7 @@ def test_it_can_be_closed_twice_and_loaded_again(loaded: Loaded) -> None:
 def test_a_missing_runtime_is_named_with_its_extra(
     model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    backend = backend_for(model)
+    backend = backend_class(model.backend)
     files = dict.fromkeys(model.files, tmp_path)
     runtime = backend.distributions[0]
     monkeypatch.setitem(sys.modules, runtime.replace("-", "_"), None)  # importing it fails as if it were not there
@@ -102,7 +102,7 @@ def test_versions_of_the_runtimes_can_be_recorded(loaded: Loaded) -> None:
 def test_threads_that_are_no_count_are_refused(model: Model, threads: Any, tmp_path: Path) -> None:
     files = dict.fromkeys(model.files, tmp_path)
     with pytest.raises(UsageError, match="threads"):
-        backend_for(model)(files, model.tasks[0], {**HUB, "threads": threads})
+        backend_class(model.backend)(files, model.tasks[0], {**HUB, "threads": threads})
 
 
 @BACKENDS
@@ -112,7 +112,7 @@ def test_weights_that_are_none_are_refused(model: Model, tmp_path: Path) -> None
     folders = {"model", "pipeline"}  # roles whose file is a folder; this one is empty
     files = {role: tmp_path / "empty" if role in folders else damaged for role in model.files}
     (tmp_path / "empty").mkdir()
-    backend = backend_for(model)(files, model.tasks[0], HUB)
+    backend = backend_class(model.backend)(files, model.tasks[0], HUB)
     try:
         with pytest.raises((WorkloadFailed, WeightsError)):
             backend.load()
@@ -126,7 +126,7 @@ def test_llama_cpp_keeps_nothing_from_one_text_to_the_next() -> None:
     report = " ".join(str(item.content) for item in task("summarization").items()[:2])
     items = [Item(id="report", content=report)]
     try:
-        backend = backend_for(model)(model.locate(), "text-generation", {"threads": 1, "max_new_tokens": 1})
+        backend = backend_class(model.backend)(model.locate(), "text-generation", {"threads": 1, "max_new_tokens": 1})
         backend.load()
     except (WeightsMissing, MissingExtra) as error:
         pytest.skip(str(error))

@@ -42,7 +42,7 @@ def joulemark(tmp_path: Path) -> Run:
 SUITE = """
 name: made-up
 protocol: {{trial_s: {trial_s}, min_trials: {trials}, max_trials: {trials}, budget_s: 60,
-           idle_s: 0.05, warm_up_s: 0.05}}
+           idle_s: 0.05, warm_up_s: 0.05, answer_s: {answer_s}, blocks: {blocks}}}
 workloads:
 """
 
@@ -51,10 +51,12 @@ workloads:
 def suite(tmp_path: Path) -> Callable[..., Path]:
     """Write a suite of made-up models into the folder."""
 
-    def write(*models: str, trials: int = 5, trial_s: float = 0.05) -> Path:
+    def write(*models: str, trials: int = 5, trial_s: float = 0.05, blocks: int = 2, answer_s: float = 60.0) -> Path:
         path = tmp_path / "suite.yaml"
         lines = [f"  - {{task: made-up, model: {model}}}" for model in models]
-        path.write_text(SUITE.format(trials=trials, trial_s=trial_s) + "\n".join(lines) + "\n")
+        path.write_text(
+            SUITE.format(trials=trials, trial_s=trial_s, blocks=blocks, answer_s=answer_s) + "\n".join(lines) + "\n"
+        )
         return path
 
     return write

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from joulemark.bench import load_suite, run_plan
-from joulemark.bench.plan import SuiteProtocol, plan
+from joulemark.bench.plan import SuiteProtocol, plan_suite
 from joulemark.errors import WeightsMissing
 from joulemark.records import Run, energy_per_unit
 from joulemark.reports.benchmark import collect
@@ -19,7 +19,7 @@ SMALL = SuiteProtocol(trial_s=0.2, min_trials=2, max_trials=2, budget_s=5, idle_
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, ...]:
     suite = replace(load_suite("quickstart"), protocol=SMALL)
     try:
-        plan(suite)
+        plan_suite(suite)
     except WeightsMissing as error:
         pytest.skip(f"models are not installed: {error}")
     folder = tmp_path_factory.mktemp("quickstart")

@@ -66,8 +66,24 @@ class Dying(Echo):
     dying = True
 
 
+class Hanging(Echo):
+    def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Nan(Echo):
+    """Gives numbers that are none."""
+
+    def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
+        return [Answer(output=float("nan"), tokens_in=7) for _ in batch]
+
+
 class Bare(Echo):
     distributions = ("no-such-runtime",)
+
+
+ODD = ("dear", "wrong", "dying", "bare", "hanging", "nan")
 
 
 def _model(name: str, **files: Pin) -> Model:
@@ -75,7 +91,7 @@ def _model(name: str, **files: Pin) -> Model:
         name=name,
         title=f"Made up, {name}",
         tasks=("made-up",),
-        backend=f"made_up:{name.title() if name in ('dear', 'wrong', 'dying', 'bare') else 'Echo'}",
+        backend=f"made_up:{name.title() if name in ODD else 'Echo'}",
         files=files,
         licence="CC0-1.0",
         parameters=0,
@@ -85,6 +101,7 @@ def _model(name: str, **files: Pin) -> Model:
     )
 
 
-STEADY, DEAR, WRONG, DYING, BARE = (_model(name) for name in ("steady", "dear", "wrong", "dying", "bare"))
+STEADY = _model("steady")
+DEAR, WRONG, DYING, BARE, HANGING, NAN = (_model(name) for name in ODD)
 UNSHIPPED = _model("unshipped", weights=PinnedFile("no-such-package", "1.2.3", "model.onnx", "0" * 64))
 FORGED = _model("forged", weights=OwnFile("models.toml", "0" * 64))

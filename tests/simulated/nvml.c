@@ -315,6 +315,25 @@ int nvmlDeviceGetUtilizationRates(Gpu *gpu, unsigned *to) {
     return SUCCESS;
 }
 
+int nvmlDeviceGetClockInfo(Gpu *gpu, int clock, unsigned *mhz) {
+    int result = answer(gpu);
+    const char *set = getenv("FAKE_NVML_CLOCK_MHZ");
+    (void)clock;
+    if (result != SUCCESS) return result;
+    if (!set) return NOT_SUPPORTED;
+    *mhz = (unsigned)atoi(set);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(Gpu *gpu, unsigned long long *reasons) {
+    int result = answer(gpu);
+    const char *set = getenv("FAKE_NVML_CLOCK_REASONS");
+    if (result != SUCCESS) return result;
+    if (!set) return NOT_SUPPORTED;
+    *reasons = strtoull(set, NULL, 0);
+    return SUCCESS;
+}
+
 int nvmlDeviceGetProcessUtilization(Gpu *gpu, Process *to, unsigned *size, unsigned long long since_us) {
     Process found[MOST_PROCESSES];
     unsigned many = 0, pid, sm;

@@ -15,7 +15,9 @@ __all__ = ["FakeNvml", "fake_nvml", "nvml_library"]
 
 SOURCE = Path(__file__).with_name("nvml.c")
 SONAME = "libnvidia-ml.so.1"
-OPTIONAL = {"GAUGE_S", "CHIP", "NAME", "LIMIT_W", "MEMORY_W", "MODULE_W", "PROCESSES", "BUSY_PERCENT"}
+OPTIONAL = {"GAUGE_S", "CHIP", "NAME", "LIMIT_W", "MEMORY_W", "MODULE_W", "PROCESSES", "BUSY_PERCENT", "CLOCK_MHZ"} | {
+    "CLOCK_REASONS"
+}
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from joulemark.errors import UnknownName, UsageError
-from joulemark.workloads.backends import backend_for
+from joulemark.workloads.backends import backend_class
 from joulemark.workloads.models import Model, model, models
 from joulemark.workloads.tasks import task, tasks
-from joulemark.workloads.weights import OwnFile, PinnedFile
+from joulemark.workloads.weights import LocalFile, OwnFile, PinnedFile
 
 MODELS = pytest.mark.parametrize("name", models())
 
@@ -24,6 +24,7 @@ MODELS = pytest.mark.parametrize("name", models())
 def test_every_pin_is_well_formed(name: str) -> None:
     for role, file in model(name).files.items():
         assert re.fullmatch(r"[a-z_]+", role)
+        assert not isinstance(file, LocalFile)
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
         assert not Path(file.path).is_absolute()
         assert ".." not in Path(file.path).parts
@@ -52,7 +53,7 @@ def test_every_model_says_who_made_it_and_what_it_can_do(name: str) -> None:
 
 @MODELS
 def test_every_backend_can_be_imported(name: str) -> None:
-    backend = backend_for(model(name))
+    backend = backend_class(model(name).backend)
     assert backend.distributions
     for method in ("load", "run", "close"):
         assert callable(getattr(backend, method))
@@ -68,12 +69,12 @@ def test_the_quickstart_requirements_are_the_packages_that_are_pinned() -> None:
 def test_lists_and_backends_load_no_heavy_library() -> None:
     script = """
         import sys
-        from joulemark.workloads.backends import backend_for
+        from joulemark.workloads.backends import backend_class
         from joulemark.workloads.models import models
         from joulemark.workloads.tasks import tasks
         tasks()
         for model in models().values():
-            backend_for(model)
+            backend_class(model.backend)
         heavy = {"numpy", "onnxruntime", "tokenizers", "xllamacpp", "faster_whisper", "torch", "transformers"}
         print(sorted(heavy & set(sys.modules)))
     """
@@ -105,7 +106,7 @@ def test_a_backend_that_is_not_there_is_named() -> None:
         origin="a test",
     )
     with pytest.raises(UsageError, match="NoSuchClass"):
-        backend_for(wrong)
+        backend_class(wrong.backend)
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""Measures the workloads of a plan, one after the other, and writes each trial to disk as it comes in.
+"""Measures the workloads of a plan in randomised blocks, and writes each trial to disk as it comes in.
 
-The protocol of one workload (docs/method.md, "Protocol"): idle, load, warm-up, trials, idle. A trial answers the same
-items each time. Trials go on until the 95 % half-width of the mean is small enough, there are enough of them, or the
-time is up.
+A workload's trials are spread over blocks, each in a fresh worker process, and the blocks of all workloads come in a
+random order, round after round: what drifts (temperature, clocks, the neighbours) hits all alike. A trial answers the
+same items each time. Trials go on until the 95 % half-width of the mean is small enough, there are enough of them, or
+the time is up. The protocol of one block is in `joulemark.bench.session`, the stopping rule in `joulemark.stats`.
 """
 
 from __future__ import annotations
@@ -11,39 +12,30 @@ import dataclasses
 import math
 import random
 import secrets
-import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
-from joulemark.bench.plan import Planned, Suite, plan
-from joulemark.bench.process import WorkerProcess
-from joulemark.errors import MissingExtra, OutputNotWritable, UsageError, WorkloadFailed
+from joulemark.bench.plan import Planned, Suite, SuiteProtocol, plan_suite
+from joulemark.bench.session import Session
+from joulemark.errors import JoulemarkError, MissingExtra, OutputNotWritable, UsageError, WorkloadFailed
 from joulemark.figures import Figure
-from joulemark.meter import Meter, software_versions
-from joulemark.readings import DomainRecord, Instrument, Machine
-from joulemark.records import (
-    RUN_SCHEMA,
-    Protocol,
-    QualityRecord,
-    Run,
-    Status,
-    Trial,
-    energies_per_trial,
-    energy_per_unit,
-    load_run,
-    save,
-)
-from joulemark.stats import summarise
+from joulemark.meter import Meter, Window, software_versions
+from joulemark.readings import Instrument, Machine
+from joulemark.records import RUN_SCHEMA, Protocol, Run, Status, energies_per_trial, energy_per_unit, load_run
+from joulemark.records.journal import Journal
+from joulemark.records.traces import TraceWriter
+from joulemark.stats import decide
 
-__all__ = ["Progress", "run_plan"]
+__all__ = ["Progress", "check_folder", "enough", "expected_s", "run_plan"]
 
 Report = Callable[["Progress"], None]
-_OVERHEAD_S = 4.0  # what a workload takes besides idle, warm-up and trials: start of the process, load
+_OVERHEAD_S = 4.0  # what a block takes besides idle, warm-up and trials: start of the process, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +66,13 @@ class Progress:
 
 
 def expected_s(suite: Suite, workloads: int) -> float:
-    """Give the seconds that so many workloads of a suite are expected to take, if no single trial outlasts them."""
-    p = suite.protocol
-    return workloads * (p.budget_s + 2 * p.idle_s + 2 * p.warm_up_s + _OVERHEAD_S)
+    """Give the seconds that so many workloads of a suite are expected to take, if no single trial outlasts them.
+
+    A protocol that counts answers instead of seconds takes as long as its answers take: then this is a lower bound.
+    """
+    p = suite.rules
+    queries_s = min(p.budget_s, p.max_trials * p.trial_s * 1.5)
+    return workloads * (queries_s + p.blocks * (2 * p.idle_s + p.warm_up_s + _OVERHEAD_S))
 
 
 def run_plan(
@@ -87,6 +83,7 @@ def run_plan(
     report: Report = lambda progress: None,
     meter: Meter | None = None,
     identify: bool = False,
+    trace: bool | None = None,
 ) -> tuple[Run, ...]:
     """Measure a suite.
 
@@ -99,6 +96,8 @@ def run_plan(
         report: called at each step.
         meter: what to measure with; all sensors of this machine without it.
         identify: whether records name the host.
+        trace: whether the course of power is written beside each record (`joulemark.records.traces`); if pyarrow is
+            installed without it.
 
     Returns:
         The runs, in the order of the suite.
@@ -106,35 +105,43 @@ def run_plan(
     Raises:
         UsageError: if `out` already holds records of this suite and `resume` is not set.
         OutputNotWritable: if the results cannot be written.
-        WeightsError: see `joulemark.bench.plan.plan`.
-        KeyboardInterrupt: passed on once the record of the workload at hand is written, as ``interrupted``.
+        MissingExtra: if traces are asked for without pyarrow.
+        WeightsError: see `joulemark.bench.plan.plan_suite`.
+        KeyboardInterrupt: passed on once the trial at hand is in its journal.
     """
-    workloads = plan(suite)
-    _check_folder(out, workloads, resume=resume)
-    order = list(range(len(workloads)))
-    random.Random(suite.protocol.seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    workloads = plan_suite(suite)
+    check_folder(out, workloads, resume=resume)
+    if trace is None:
+        trace = find_spec("pyarrow") is not None
     with nullcontext(meter) if meter is not None else Meter() as the_meter:
         machine = the_meter.machine(identify=identify)
-        earlier = _earlier(out, workloads, suite, machine, the_meter.domains) if resume else {}
-        runs: dict[str, Run] = {}
-        for position, index in enumerate(order):
-            planned = workloads[index]
-            key = planned.record.key
-            runs[key] = _Measurement(
+        started = [
+            _Workload(
                 planned=planned,
+                position=position,
                 suite=suite,
-                path=out / planned.file_name,
+                out=out,
                 meter=the_meter,
                 machine=machine,
-                position=position,
-                total=len(order),
-                report=report,
-            ).run(earlier.get(key))
-    return tuple(runs[p.record.key] for p in workloads)
+                traced=trace,
+            )
+            for position, planned in enumerate(workloads)
+        ]
+        if resume:
+            for one in started:
+                one.take_up()
+        _Schedule(suite, started, report).run()
+    return tuple(one.result for one in started)
 
 
-def _check_folder(out: Path, workloads: tuple[Planned, ...], *, resume: bool) -> None:
-    there = [p.file_name for p in workloads if (out / p.file_name).exists()]
+def check_folder(out: Path, workloads: tuple[Planned, ...], *, resume: bool) -> None:
+    """Find out before anything is measured whether the results have a place.
+
+    Raises:
+        UsageError: if it holds records of this suite, and they are not to be gone on with.
+        OutputNotWritable: if it cannot be written.
+    """
+    there = [p.file_name for p in workloads if (out / p.file_name).exists() or _journal_path(out, p).exists()]
     if there and not resume:
         raise UsageError(
             f"{out} already holds {len(there)} of this suite's {len(workloads)} records, such as {there[0]}. "
@@ -151,35 +158,94 @@ def _check_folder(out: Path, workloads: tuple[Planned, ...], *, resume: bool) ->
         ) from error
 
 
-def _earlier(
-    out: Path, workloads: tuple[Planned, ...], suite: Suite, machine: Machine, domains: tuple[DomainRecord, ...]
-) -> dict[str, Run]:
-    """Read what earlier calls left, before anything is measured; failed runs are left out, to be measured again.
+def _journal_path(out: Path, planned: Planned) -> Path:
+    return (out / planned.file_name).with_suffix(".jsonl")
 
-    Raises:
-        UsageError: if a record is of another workload, protocol or machine; going on would mix what does not belong
-            together.
-        RecordError: if one cannot be read.
-    """
-    found = {}
-    for planned in workloads:
-        path = out / planned.file_name
-        if not path.exists():
-            continue
-        run = load_run(path)
-        if run.status == "failed":
-            continue
-        protocol = _protocol(suite, run.protocol.position)
+
+def _protocol(rules: SuiteProtocol, position: int) -> Protocol:
+    return Protocol(position=position, **asdict(rules))
+
+
+def enough(run: Run) -> bool:
+    """Whether a run has all the trials that its protocol asks for: the stopping rule (`joulemark.stats.decide`)."""
+    p, values = run.protocol, energies_per_trial(run)
+    if not values:
+        return False
+    return decide(
+        values,
+        [trial.window.duration_s for trial in run.trials],
+        blocks=[trial.block for trial in run.trials],
+        precision=p.precision,
+        min_trials=p.min_trials,
+        max_trials=p.max_trials,
+        max_s=p.budget_s,
+        min_blocks=p.blocks,
+    ).stop
+
+
+@dataclass(slots=True, kw_only=True)
+class _Workload:
+    """One workload on its way from plan to record."""
+
+    planned: Planned
+    position: int
+    suite: Suite
+    out: Path
+    meter: Meter
+    machine: Machine
+    traced: bool
+    journal: Journal | None = None
+    done: Run | None = None
+    cost: Instrument = field(default_factory=lambda: Instrument(readings=0, cpu_s=0.0))
+
+    @property
+    def key(self) -> str:
+        return self.planned.record.key
+
+    @property
+    def result(self) -> Run:
+        assert self.done is not None  # noqa: S101 - the schedule is over
+        return self.done
+
+    @property
+    def _path(self) -> Path:
+        return self.out / self.planned.file_name
+
+    def take_up(self) -> None:
+        """Take up what an earlier call left; what failed is measured again.
+
+        Raises:
+            UsageError: if it is of another workload, protocol or machine; going on would mix what does not belong
+                together.
+            RecordError: if it cannot be read.
+        """
+        path = _journal_path(self.out, self.planned)
+        if path.exists():
+            journal = Journal.resume(path)
+            self._check(journal.run, path)
+            self._go_on(journal)
+        elif self._path.exists():
+            run = load_run(self._path)
+            if run.status != "failed":
+                self._check(run, self._path)
+                self.done = run if run.status == "complete" else None
+                if self.done is None:
+                    self._go_on(Journal.create(path, run))
+
+    def _go_on(self, journal: Journal) -> None:
+        self.journal = journal
+        self.cost = journal.run.instrument or self.cost
+        if enough(journal.run):  # only its record was still to be written
+            self._finish("complete")
+
+    def _check(self, run: Run, path: Path) -> None:
         differing = [
             what
             for what, same in (
-                ("workload (settings, inputs or weights)", run.workload == planned.record),
-                ("protocol", run.protocol == protocol),
-                (
-                    "machine",
-                    dataclasses.replace(run.machine, hostname=None) == dataclasses.replace(machine, hostname=None),
-                ),
-                ("set of sensors", run.domains == domains),
+                ("workload (settings, inputs or weights)", run.workload == self.planned.record),
+                ("protocol", run.protocol == _protocol(self.suite.rules, run.protocol.position)),
+                ("machine", _anonymous(run.machine) == _anonymous(self.machine)),
+                ("set of sensors", run.domains == self.meter.domains),
             )
             if not same
         ]
@@ -188,61 +254,62 @@ def _earlier(
                 f"{path} was measured with another {' and another '.join(differing)}; it cannot be gone on with. "
                 "Choose another folder with --out."
             )
-        found[planned.record.key] = run
-    return found
 
+    def block(self, say: Callable[[str], None]) -> None:
+        """Measure one block of it.
 
-def _anonymous(machine: Machine) -> Machine:
-    return dataclasses.replace(machine, hostname=None)
+        Raises:
+            OutputNotWritable: if its trials cannot be written.
+            KeyboardInterrupt: once the trial at hand is in the journal.
+        """
+        if self.journal is None:
+            self.journal = Journal.create(_journal_path(self.out, self.planned), self._new())
+        journal, before = self.journal, self.meter.instrument
+        run = journal.run
+        number = max((trial.block for trial in run.trials), default=0) + 1
+        rules = self.suite.rules
+        trace = TraceWriter(journal.path, run.id) if self.traced else None
 
-
-def _protocol(suite: Suite, position: int) -> Protocol:
-    return Protocol(position=position, **asdict(suite.protocol))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measurement:
-    """One workload on its way from plan to record."""
-
-    planned: Planned
-    suite: Suite
-    path: Path
-    meter: Meter
-    machine: Machine
-    position: int
-    total: int
-    report: Report
-
-    def say(self, phase: str, spent_s: float, estimate: Figure | None) -> None:
-        """Report a step of this workload, `spent_s` seconds after its beginning."""
-        remaining_s = max(expected_s(self.suite, self.total - self.position) - spent_s, 0.0)
-        self.report(Progress(self.position, self.total, self.planned.record.key, phase, remaining_s, estimate))
-
-    def run(self, earlier: Run | None) -> Run:
-        """Measure it, or go on with what an earlier call left."""
-        if earlier is not None and earlier.status == "complete":
-            self.say("already measured", 0.0, energy_per_unit(earlier))
-            return earlier
-        run = earlier or self._new()
-        spent = run.instrument or Instrument(readings=0, cpu_s=0.0)
-        before = self.meter.instrument
-
-        def ended(run: Run, status: Status, failure: str | None = None) -> Run:
-            now = self.meter.instrument
-            cost = Instrument(
-                readings=spent.readings + now.readings - before.readings,
-                cpu_s=spent.cpu_s + now.cpu_s - before.cpu_s,
-            )
-            return self._written(replace(run, status=status, failure=failure, instrument=cost))
+        def saw(window: Window, phase: str, trial: int) -> None:
+            if trace is not None:
+                courses = window.trace().items()
+                start_s = window.record.start_s
+                trace.append(phase, trial, ((d, start_s + at_s, w) for d, course in courses for at_s, w in course))
 
         try:
-            return ended(self._measured(run), "complete")
+            with trace or nullcontext():
+                Session(
+                    ask=dict(self.planned.ask), journal=journal, meter=self.meter, block=number, say=say, saw=saw
+                ).measure(math.ceil(rules.min_trials / rules.blocks), enough)
         except (WorkloadFailed, MissingExtra) as error:
-            return ended(load_run(self.path), "failed", _without_home(str(error)))
+            self._spend(before)
+            self._finish("failed", _without_home(str(error)))
         except KeyboardInterrupt:
-            if self.path.exists():
-                ended(load_run(self.path), "interrupted")
+            self._spend(before)
+            self.interrupted()
             raise
+        else:
+            self._spend(before)
+            if enough(journal.run):
+                self._finish("complete")
+            else:
+                journal.note(instrument=self.cost)
+
+    def interrupted(self) -> None:
+        """Note that the work was broken off."""
+        if self.journal is not None and self.done is None:
+            self.journal.note(status="interrupted", instrument=self.cost)
+
+    def _spend(self, before: Instrument) -> None:
+        now, so_far = self.meter.instrument, self.cost
+        self.cost = Instrument(
+            readings=so_far.readings + now.readings - before.readings,
+            cpu_s=so_far.cpu_s + now.cpu_s - before.cpu_s,
+        )
+
+    def _finish(self, status: Status, failure: str | None = None) -> None:
+        assert self.journal is not None  # noqa: S101 - a block has been measured
+        self.done = self.journal.finish(status, failure=failure, instrument=self.cost)
 
     def _new(self) -> Run:
         return Run(
@@ -255,132 +322,63 @@ class _Measurement:
             machine=self.machine,
             software=software_versions(),
             workload=self.planned.record,
-            protocol=_protocol(self.suite, self.position),
+            protocol=_protocol(self.suite.rules, self.position),
             domains=self.meter.domains,
             refused=self.meter.refused,
-        )
-
-    def _written(self, run: Run) -> Run:
-        save(run, self.path)
-        return run
-
-    def _measured(self, run: Run) -> Run:
-        began = time.monotonic()
-
-        def spent_s() -> float:
-            return time.monotonic() - began
-
-        run = self._written(replace(run, status="running", failure=None))
-        _refuse_wrong(run)
-        self.say("idle", 0.0, None)
-        run = self._with_phase(run, "idle-before", self._idle)
-        record = run.workload
-        with WorkerProcess() as worker:
-            worker.ask("open", model=record.model, task=record.task, settings=record.settings, items=record.items)
-            self.say("load", spent_s(), None)
-            software: Mapping[str, str] = {}
-
-            def load() -> None:
-                nonlocal software
-                software = worker.ask("load")["software"]
-
-            run = self._with_phase(run, "load", load)
-            run = self._written(replace(run, software={**run.software, **software}))
-            self.say("warm-up", spent_s(), None)
-            count = record.items
-
-            def warm_up() -> None:
-                nonlocal count
-                count = _warm_up(worker, run.protocol, record.items)
-
-            run = self._with_phase(run, "warm-up", warm_up)
-            if run.trials:  # gone on with: the same work as before
-                count = run.trials[0].units
-            query_began = time.monotonic()
-            while not _enough(run, time.monotonic() - query_began):
-                run = self._trial(run, worker, count)
-                _refuse_wrong(run)
-                self.say(f"trial {len(run.trials)}", spent_s(), energy_per_unit(run))
-        self.say("idle", spent_s(), energy_per_unit(run))
-        return self._with_phase(run, "idle-after", self._idle)
-
-    def _idle(self) -> None:
-        time.sleep(self.suite.protocol.idle_s)
-
-    def _with_phase(self, run: Run, phase: str, work: Callable[[], None]) -> Run:
-        """Measure a phase; a run that is gone on with keeps the window of its first time."""
-        with self.meter.measure(phase) as window:
-            work()
-        return self._written(replace(run, phases={phase: window.record, **run.phases}))
-
-    def _trial(self, run: Run, worker: WorkerProcess, count: int) -> Run:
-        with self.meter.measure(f"trial {len(run.trials) + 1}") as window:
-            ran = worker.ask("run", count=count)
-        checked = worker.ask("check")
-        trial = Trial(
-            window=window.record,
-            units=checked["units"],
-            invalid=checked["invalid"],
-            invalid_reason=checked["invalid_reason"],
-            tokens_in=checked["tokens_in"],
-            tokens_out=checked["tokens_out"],
-            cpu_s=ran["cpu_s"],
-        )
-        quality = checked["quality"]
-        return self._written(
-            replace(
-                run,
-                trials=(*run.trials, trial),
-                quality=None if quality is None else QualityRecord(**quality),
-            )
+            notes=self.planned.notes,
         )
 
 
-def _warm_up(worker: WorkerProcess, protocol: Protocol, items: int) -> int:
-    """Answer until the least time has passed and give the number of answers of a trial: whole passes over the items.
+class _Schedule:
+    """Rounds of blocks in a random order, until every workload is done."""
 
-    The rate is that of the last and longest stretch: the first answers are slower.
-    """
-    began = time.monotonic()
-    count, longest, rate = 1, 0, 0.0
-    while True:
-        start = time.monotonic()
-        worker.ask("run", count=count)
-        if count >= longest:
-            longest, rate = count, count / (time.monotonic() - start)
-        left_s = protocol.warm_up_s - (time.monotonic() - began)
-        if left_s <= 0:
-            return items * max(1, math.ceil(rate * protocol.trial_s / items))
-        # Twice as many as before, but no more than what is left of the time.
-        count = max(1, min(2 * count, math.ceil(rate * left_s)))
+    def __init__(self, suite: Suite, workloads: Sequence[_Workload], report: Report) -> None:
+        self._suite = suite
+        self._workloads = workloads
+        self._report = report
+        self._blocks: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Measure all of them."""
+        for one in self._workloads:
+            if one.done is not None:
+                self._say(one, "already measured", energy_per_unit(one.done))
+        try:
+            for round_number in range(10**9):
+                pending = [one for one in self._workloads if one.done is None]
+                if not pending:
+                    return
+                # An order, not a secret.
+                random.Random(f"{self._suite.rules.seed}/{round_number}").shuffle(pending)  # noqa: S311
+                for one in pending:
+                    one.block(lambda phase, one=one: self._say(one, phase, None))  # type: ignore[misc]
+                    self._blocks[one.key] = self._blocks.get(one.key, 0) + 1
+        except (KeyboardInterrupt, JoulemarkError):
+            for one in self._workloads:
+                with suppress(OutputNotWritable):
+                    one.interrupted()
+            raise
+
+    def _say(self, one: _Workload, phase: str, estimate: Figure | None) -> None:
+        done = sum(w.done is not None for w in self._workloads)
+        if estimate is None and one.journal is not None and one.journal.run.trials:
+            estimate = energy_per_unit(one.journal.run)
+        left_s = math.fsum(self._left_s(w) for w in self._workloads if w.done is None)
+        self._report(Progress(done, len(self._workloads), one.key, phase, left_s, estimate))
+
+    def _left_s(self, one: _Workload) -> float:
+        """Expected seconds that a workload still takes."""
+        whole_s = expected_s(self._suite, 1)
+        if one.journal is None or not one.journal.run.trials:
+            return whole_s
+        part = len(one.journal.run.trials) / self._suite.rules.max_trials
+        return max(whole_s * (1 - part), 0.0)
 
 
-def _enough(run: Run, spent_s: float) -> bool:
-    p = run.protocol
-    if len(run.trials) < p.min_trials:
-        return False
-    if len(run.trials) >= p.max_trials or spent_s >= p.budget_s:
-        return True
-    return summarise(energies_per_trial(run)).relative_half_width <= p.precision
+def _anonymous(machine: Machine) -> Machine:
+    return dataclasses.replace(machine, hostname=None)
 
 
 def _without_home(text: str) -> str:
     """Take the user's name out of paths in a library's message: records do not tell who measured."""
     return text.replace(str(Path.home()), "~")
-
-
-def _refuse_wrong(run: Run) -> None:
-    """A model whose answers are no answers has no energy figure, and neither has one that no sensor covered.
-
-    Raises:
-        WorkloadFailed: with the reason.
-    """
-    for trial in run.trials:
-        if trial.invalid:
-            raise WorkloadFailed(
-                f"{trial.invalid} of {trial.invalid + trial.units} answers were no answers; "
-                f"the first: {trial.invalid_reason}"
-            )
-    if run.trials and not energies_per_trial(run):
-        lost = "; ".join(f"{part.name}: {part.reason}" for part in energy_per_unit(run).evidence.missing)
-        raise WorkloadFailed(f"No sensor could be read in all trials ({lost}).")

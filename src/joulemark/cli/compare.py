@@ -30,7 +30,12 @@ def compare(
     json: Json = False,
     save: Save = None,
 ) -> None:
-    """Compare two sets of runs, workload by workload: errors that both share cancel."""
+    """Compare two sets of runs, workload by workload: errors that both share cancel.
+
+    Other work or another boundary is not compared; another machine, driver or library is, with a warning.
+    """
+    from rich.text import Text
+
     from joulemark.records import load_runs
     from joulemark.reports import comparison
     from joulemark.reports.terminal import compare_view
@@ -43,7 +48,11 @@ def compare(
     if json:
         print_json(document)
     else:
-        console().print(compare_view(document))
+        screen = console()
+        screen.print(compare_view(document))
+        for pair in document.pairs:
+            for warning in pair.warnings:
+                screen.print(Text(f"{pair.key}: {warning}", style="yellow"))
     if document.failed:
         raise Regression(
             f"{len(document.failed)} of the workloads take over {fail_above} more, lost their figure, or are gone: "

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import Struct
 
-from joulemark.errors import OutputNotWritable
+from joulemark.errors import BadQuantity, OutputNotWritable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Json", "Save", "Wall", "console", "print_json", "to_json", "writable", "write_text"]
+__all__ = ["Json", "Save", "Wall", "a_share", "console", "print_json", "to_json", "writable", "write_text"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; its structure: `joulemark schema VERB`.")]
 Wall = Annotated[
@@ -53,6 +53,22 @@ def print_json(document: Struct, *, error: bool = False) -> None:
     stream.flush()
     stream.buffer.write(to_json(document))
     stream.buffer.flush()
+
+
+def a_share(option: str, text: str) -> float:
+    """Read a share, ``5%`` or ``0.05``.
+
+    Raises:
+        BadQuantity: if it is none between 0 and 1.
+    """
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < (100 if percent else 1):
+        raise BadQuantity(f"{option} {text!r} is no share; write for example 5% or 0.05.")
+    return share
 
 
 def write_text(path: Path, text: str) -> None:

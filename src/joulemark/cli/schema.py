@@ -23,6 +23,8 @@ SCHEMAS = {
     "report": "joulemark.reports.benchmark:BenchReport",
     "compare": "joulemark.reports.comparison:CompareReport",
     "calibrate": "joulemark.cli.calibrate:CalibrateReport",
+    "query": "joulemark.cli.query:QueryReport",
+    "plan": "joulemark.reports.data:PlanReport",
 }
 """What each verb prints with ``--json``, and the two kinds of record."""
 

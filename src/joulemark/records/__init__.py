@@ -9,11 +9,13 @@ from joulemark.records.energy import (
     energy_per_unit,
     measurement_energy,
     phase_energy,
+    trial_energy,
 )
-from joulemark.records.files import load_measurement, load_run, load_runs, save
+from joulemark.records.files import Folder, LeftOut, load_measurement, load_run, load_runs, read_folder, save
 from joulemark.records.schema import (
     MEASUREMENT_SCHEMA,
     RUN_SCHEMA,
+    Latency,
     Measurement,
     Protocol,
     QualityRecord,
@@ -27,6 +29,9 @@ from joulemark.records.schema import (
 __all__ = [
     "MEASUREMENT_SCHEMA",
     "RUN_SCHEMA",
+    "Folder",
+    "Latency",
+    "LeftOut",
     "Measurement",
     "Protocol",
     "QualityRecord",
@@ -42,5 +47,7 @@ __all__ = [
     "load_runs",
     "measurement_energy",
     "phase_energy",
+    "read_folder",
     "save",
+    "trial_energy",
 ]

@@ -11,6 +11,7 @@ from joulemark.figures import Error, Figure, Kind, Part, product, total
 from joulemark.readings import (
     DomainEnergy,
     DomainRecord,
+    WindowRecord,
     counted_devices,
     domain_figure,
     energy_figure,
@@ -19,13 +20,14 @@ from joulemark.readings import (
     window_errors,
 )
 from joulemark.records.schema import Measurement, Run, Trial
-from joulemark.stats import summarise
+from joulemark.stats import summarise, summarise_trials
 
 __all__ = [
     "energies_per_trial",
     "energy_per_unit",
     "measurement_energy",
     "phase_energy",
+    "trial_energy",
 ]
 
 
@@ -43,6 +45,13 @@ def phase_energy(run: Run, phase: str) -> Figure | None:
         return None
     return energy_figure(
         window, run.domains, session=run.session, workload=f"{_workload_scope(run)}, {phase}", phases=(phase,)
+    )
+
+
+def trial_energy(run: Run, trial: Trial) -> Figure:
+    """Give the energy of one trial, in joules: of all its answers, whatever their number."""
+    return energy_figure(
+        trial.window, run.domains, session=run.session, workload=_workload_scope(run), phases=("query",)
     )
 
 
@@ -100,16 +109,19 @@ def _usable(run: Run) -> tuple[list[DomainRecord], list[Figure]]:
     for domain in run.domains:
         if not domain.counted:
             continue
-        figures = (
-            domain_figure(t.window, domain, session=run.session, workload=scope, phases=("query",), devices=devices)
-            for t in _answered(run)
-        )
-        missing = next((figure for figure in figures if not figure.available), None)
+        missing = next((t.window for t in _answered(run) if not _was_read(t.window, domain)), None)
         if missing is None:
             usable.append(domain)
         else:
-            lost.append(missing)
+            figure = domain_figure(
+                missing, domain, session=run.session, workload=scope, phases=("query",), devices=devices
+            )
+            lost.append(figure)
     return usable, lost
+
+
+def _was_read(window: WindowRecord, domain: DomainRecord) -> bool:
+    return any(e.domain == domain.name and e.energy_j is not None for e in window.energies)
 
 
 def _mean_figure(domain: DomainRecord, mean: float, run: Run) -> Figure:
@@ -136,9 +148,11 @@ def _repetition(run: Run, usable: Sequence[DomainRecord]) -> Figure:
     per_trial = energies_per_trial(run)
     errors: tuple[Error, ...]
     if len(per_trial) > 1:
-        summary = summarise(per_trial)
+        blocks = [trial.block for trial in _answered(run)]
+        # Files from before there were blocks mean what they meant then: trials that are independent.
+        summary = summarise_trials(per_trial, blocks) if all(blocks) else summarise(per_trial)
         relative = summary.standard_error / summary.mean if summary.mean else 0.0
-        errors = (Error(f"repetition of {run.id}", relative, summary.n - 1),)
+        errors = (Error(f"repetition of {run.id}", relative, summary.dof),)
     else:
         (trial,) = _answered(run)
         whole = per_trial[0] * trial.units

@@ -17,6 +17,7 @@ from joulemark.readings import DomainRecord, Instrument, Machine, Refusal, Windo
 __all__ = [
     "MEASUREMENT_SCHEMA",
     "RUN_SCHEMA",
+    "Latency",
     "Measurement",
     "Protocol",
     "QualityRecord",
@@ -41,17 +42,35 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all records: immutable, and strict about what a file may hold."""
 
 
+class Latency(_Record, frozen=True):
+    """How long requests took, in seconds: quantiles over `n` of them."""
+
+    n: Count
+    median_s: Seconds
+    p95_s: Seconds
+    p99_s: Seconds
+
+
 class Trial(_Record, frozen=True):
     """One repetition of a workload.
 
     Attributes:
+        id: tells trials apart; empty in files from before 0.3.
+        block: which of the run's worker processes it was measured in, from 1; 0 in files from before 0.3.
         window: its time and energy.
         units: units of work that were answered validly.
         invalid: answers that were no answers; their energy is in the window, they are not in `units`.
         invalid_reason: why the first of them was none.
         tokens_in: tokens read, where the model reads tokens.
         tokens_out: tokens written, where it writes them.
+        tokens_cached: those of `tokens_in` that a server took out of a cache.
+        tokens_reasoning: those of `tokens_out` that were reasoning.
         cpu_s: CPU time of the worker process in the window.
+        foreign_cpu: part of the machine's processors that other programs took meanwhile.
+        clock_mhz: clock of the device, or of the processors, when it was over.
+        throttled: what held the device's clock down, in the driver's words; empty if nothing did, None if not known.
+        latency: from a request to the whole answer, where requests overlap.
+        first_token: from a request to its first token, where answers are streamed.
     """
 
     window: WindowRecord
@@ -61,6 +80,15 @@ class Trial(_Record, frozen=True):
     tokens_in: Count | None = None
     tokens_out: Count | None = None
     cpu_s: Seconds | None = None
+    id: str = ""
+    block: Count = 0
+    tokens_cached: Count | None = None
+    tokens_reasoning: Count | None = None
+    foreign_cpu: Relative | None = None
+    clock_mhz: float | None = None
+    throttled: str | None = None
+    latency: Latency | None = None
+    first_token: Latency | None = None
 
 
 class WeightFile(_Record, frozen=True):
@@ -82,6 +110,9 @@ class WorkloadRecord(_Record, frozen=True):
         model_note: what a reader of its figures must know of it.
         settings: all settings that were in force; `chosen` are those that the suite's line set itself.
         items: how many of the inputs a trial answers: the first ones, in whole passes.
+        weights: its pinned files.
+        precision: number format of the weights.
+        twin: whether its weights are random: the architecture of the model, and nothing that it has learned.
         parameters: number of weights, where known.
         inputs: id of the inputs.
         inputs_sha256: hash of the inputs' contents.
@@ -105,12 +136,16 @@ class WorkloadRecord(_Record, frozen=True):
     precision: str = ""
     licence: str = ""
     weights: tuple[WeightFile, ...] = ()
+    twin: bool = False
 
 
 class Protocol(_Record, frozen=True):
     """How it was measured: see docs/method.md.
 
     Attributes:
+        name: ``joulemark``, or whose protocol was followed: ``study``, ``ai-energy-score``.
+        blocks: least number of worker processes over which the trials are spread; 1 in files from before 0.3.
+        units: answers a trial; as many as `trial_s` takes without it.
         trial_s: shortest trial that was aimed at.
         min_trials: trials before the stopping rule may stop.
         max_trials: trials at which it stops in any case.
@@ -120,6 +155,7 @@ class Protocol(_Record, frozen=True):
         warm_up_s: least length of the warm-up.
         seed: seed of the order of workloads.
         position: place of this workload in that order, from 0.
+        answer_s: longest time that the worker may take for a trial; a model that takes longer has failed.
     """
 
     trial_s: Seconds
@@ -131,6 +167,10 @@ class Protocol(_Record, frozen=True):
     warm_up_s: Seconds
     seed: int
     position: Count = 0
+    name: str = "joulemark"
+    blocks: Annotated[int, Meta(ge=1)] = 1
+    units: Annotated[int, Meta(ge=1)] | None = None
+    answer_s: Annotated[float, Meta(gt=0)] | None = None
 
 
 class QualityRecord(_Record, frozen=True):
@@ -151,7 +191,9 @@ class Run(_Record, frozen=True):
         created: UTC, ISO 8601.
         status: ``running`` until the last trial is in; a file with that status was cut off and can be resumed.
         failure: why there is no figure, if it failed.
-        phases: windows of the other phases: ``idle-before``, ``load``, ``warm-up``, ``idle-after``.
+        phases: windows of the other phases: ``idle-before``, ``load``, ``warm-up``, ``idle-after``; those of the second
+            block and later ones with its number, such as ``load 2``.
+        notes: what a reader of its figures must know besides.
     """
 
     schema: Literal["joulemark/run/1"]
@@ -171,6 +213,7 @@ class Run(_Record, frozen=True):
     quality: QualityRecord | None = None
     instrument: Instrument | None = None
     failure: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Measurement(_Record, frozen=True):

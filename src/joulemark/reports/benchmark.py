@@ -13,13 +13,18 @@ from joulemark.footprint import Equivalent, Footprint, Place, Spread
 from joulemark.footprint.equivalents import LATEST
 from joulemark.readings import Machine, power_figure
 from joulemark.records import Run, energies_per_trial, energy_per_unit, phase_energy
+from joulemark.records.net import net_energy_per_unit, rest_power
 from joulemark.reports.data import Document, FigureData, figure_data
-from joulemark.stats import Verdict, judge, summarise
+from joulemark.reports.fronts import on_front
+from joulemark.stats import Judgement, Verdict, judge, summarise
 
 __all__ = ["PER", "BenchReport", "Entry", "Results", "RowData", "collect", "from_runs"]
 
 CHARGE = footprint.SMARTPHONE_CHARGE[LATEST]
 CAR = footprint.PETROL_CAR[LATEST]
+SHARE_OF_RIGHT = {"accuracy", "exact match"}
+"""Quality metrics that are the share of right answers."""
+LOWER_IS_BETTER = {"word error rate", "WER", "perplexity"}
 PER = 1000
 """The study's customary unit: energy per 1,000 inferences."""
 
@@ -39,11 +44,15 @@ class Entry:
     Attributes:
         run: its record.
         energy: joules per 1,000 inferences.
+        net: the same above what the machine draws at rest; None if it was not looked at in rest.
+        per_correct: joules per right answer, where the task tells how many are right; None elsewhere.
+        front: whether no other of its task is as good in energy, time and quality and better in one of them (the
+            Pareto front).
         power: mean power in the query phase, in watts.
         idle_power: mean power before the run, in watts, if it was looked at.
         load: energy of loading the model once, in joules.
         duration_s: mean seconds per inference, and their standard deviation over trials.
-        verdict: what the repetition says.
+        verdict: what the repetition says, and why.
         ranked: whether it covers as much as the fullest of them; only those are ranked, for what covers less takes
             less on paper.
         note: why it has no figure or no rank, or that its run was cut off; empty if there is nothing to say.
@@ -63,7 +72,11 @@ class Entry:
     load: Figure | None
     duration_s: tuple[float, float]
     verdict: Verdict
+    verdict_reason: str
     charges: Figure
+    net: Figure | None = None
+    per_correct: Figure | None = None
+    front: bool = False
     note: str = ""
     ranked: bool = True
     footprint: Footprint | None = None
@@ -127,8 +140,21 @@ def collect(runs: Sequence[Run], place: Place | None = None) -> Results:
     for name in dict.fromkeys(e.run.workload.task for e in entries):
         group = sorted((e for e in entries if e.run.workload.task == name), key=_order)
         best = group[0] if group[0].ranked else None
-        result += [replace(e, times_best=_times(e, best), times_least=_times(e, least)) for e in group]
+        fronts = on_front([_coordinates(e) for e in group])
+        result += [
+            replace(e, times_best=_times(e, best), times_least=_times(e, least), front=front and e.ranked)
+            for e, front in zip(group, fronts, strict=True)
+        ]
     return Results(entries=tuple(result), place=place, grids=footprint.spread_over_grids())
+
+
+def _coordinates(entry: Entry) -> tuple[float, float, float]:
+    """Energy, time, and quality with its sign turned: the lower the better. What has no rank beats none."""
+    if not entry.ranked:
+        return (math.inf, math.inf, math.inf)
+    quality = entry.run.quality
+    worse = 0.0 if quality is None else quality.value if quality.metric in LOWER_IS_BETTER else -quality.value
+    return (entry.energy.value, entry.duration_s[0], worse)
 
 
 def _with_rank(entries: Sequence[Entry]) -> list[Entry]:
@@ -158,16 +184,18 @@ def _entry(run: Run, place: Place | None) -> Entry:
     trials = [t for t in run.trials if t.units]
     seconds = [t.window.duration_s / t.units for t in trials]
     summary = summarise(seconds) if seconds else None
-    idle = phase_energy(run, "idle-before")
-    idle_s = run.phases["idle-before"].duration_s if idle is not None else 0.0
+    net, judgement = net_energy_per_unit(run), _verdict(run, energy)
     return Entry(
         run=run,
         energy=energy,
         power=power_figure(energy, summary.mean * PER) if summary else replace(energy, unit="W"),
-        idle_power=power_figure(idle, idle_s) if idle is not None and idle_s > 0 else None,
+        idle_power=rest_power(run),
+        net=None if net is None else replace(net * PER, unit="J"),
+        per_correct=_per_correct(run, energy),
         load=phase_energy(run, "load"),
         duration_s=(summary.mean, summary.sd) if summary else (math.nan, math.nan),
-        verdict=_verdict(run, energy),
+        verdict=judgement.verdict,
+        verdict_reason=judgement.reason,
         note=_note(run, energy),
         charges=footprint.charges(energy),
         footprint=footprint.of(energy, place) if place is not None and energy.available else None,
@@ -175,10 +203,26 @@ def _entry(run: Run, place: Place | None) -> Entry:
     )
 
 
-def _verdict(run: Run, energy: Figure) -> Verdict:
+def _per_correct(run: Run, energy: Figure) -> Figure | None:
+    """Energy per right answer, in joules: what all answers took, shared among those that are right."""
+    quality = run.quality
+    if quality is None or quality.metric not in SHARE_OF_RIGHT or not energy.available or not quality.value > 0:
+        return None
+    return replace(energy / (PER * quality.value), unit="J")
+
+
+def _verdict(run: Run, energy: Figure) -> Judgement:
     if not energy.available:
-        return Verdict.FAILED
-    return judge(energies_per_trial(run), [t.window.duration_s for t in run.trials if t.units])
+        return Judgement(Verdict.FAILED, run.failure or "no figure")
+    trials = [t for t in run.trials if t.units]
+    return judge(
+        energies_per_trial(run),
+        [t.window.duration_s for t in trials],
+        blocks=[t.block for t in trials],
+        foreign_cpu=[t.foreign_cpu for t in trials],
+        clocks_mhz=[t.clock_mhz for t in trials],
+        throttled=[t.throttled for t in trials],
+    )
 
 
 def _over_grids(energy: Figure) -> OverGrids:
@@ -217,6 +261,9 @@ class RowData(Document, frozen=True):
     energy: FigureData
     times_best: FigureData | None
     times_least: FigureData | None
+    net: FigureData | None
+    per_correct: FigureData | None
+    front: bool
     power: FigureData
     idle_power: FigureData | None
     load: FigureData | None
@@ -224,6 +271,7 @@ class RowData(Document, frozen=True):
     duration_sd_s: float | None
     trials: int
     verdict: str
+    verdict_reason: str
     status: str
     note: str
     quality_metric: str | None
@@ -299,6 +347,9 @@ def _row(entry: Entry, rank: int | None) -> RowData:
         energy=figure_data(entry.energy, "Wh"),
         times_best=data(entry.times_best),
         times_least=data(entry.times_least),
+        net=data(entry.net, "Wh"),
+        per_correct=data(entry.per_correct),
+        front=entry.front,
         power=figure_data(entry.power),
         idle_power=data(entry.idle_power),
         load=data(entry.load),
@@ -306,6 +357,7 @@ def _row(entry: Entry, rank: int | None) -> RowData:
         duration_sd_s=known(entry.duration_s[1]),
         trials=len(run.trials),
         verdict=str(entry.verdict),
+        verdict_reason=entry.verdict_reason,
         status=run.status,
         note=entry.note,
         quality_metric=None if run.quality is None else run.quality.metric,

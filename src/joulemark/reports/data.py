@@ -9,8 +9,9 @@ from msgspec import Meta, Struct
 
 from joulemark.figures import Figure
 from joulemark.readings import DomainRecord, Machine, Refusal
+from joulemark.records.schema import WorkloadRecord
 
-__all__ = ["DoctorReport", "Document", "FigureData", "MeasureReport", "PartData", "figure_data"]
+__all__ = ["DoctorReport", "Document", "FigureData", "MeasureReport", "PartData", "PlanReport", "figure_data"]
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -111,3 +112,19 @@ class MeasureReport(Document, frozen=True):
     instrument_cpu_s: float
     idle_power: FigureData | None = None
     net_energy: FigureData | None = None
+
+
+class PlanReport(Document, frozen=True):
+    """What ``joulemark bench --dry-run --json`` prints.
+
+    Attributes:
+        suite: its name.
+        workloads: what would be measured.
+        expected_s: how long that would take, in seconds.
+        folder: where the records would go.
+    """
+
+    suite: str
+    workloads: tuple[WorkloadRecord, ...]
+    expected_s: float
+    folder: str

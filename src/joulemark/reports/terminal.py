@@ -21,6 +21,7 @@ from joulemark.reports.words import (
     footprint_note,
     short_label,
     table_scale,
+    task_lines,
     times_text,
     unit_plural,
 )
@@ -42,6 +43,9 @@ _VERDICT_STYLE = {
     Verdict.STEADY: "green",
     Verdict.NOISY: "yellow",
     Verdict.DRIFTING: "yellow",
+    Verdict.THROTTLED: "yellow",
+    Verdict.CLOCK_CHANGED: "yellow",
+    Verdict.NOISY_NEIGHBOUR: "yellow",
     Verdict.TOO_SHORT: "yellow",
     Verdict.TOO_FEW: "yellow",
     Verdict.FAILED: "bold red",
@@ -157,6 +161,7 @@ def benchmark_view(results: Results) -> RenderableType:
         title = f"{workload.task_title}: energy per {PER:,} {unit_plural(workload.unit)}"
         parts += [Text(""), Text(title, style="bold")]
         parts.append(Padding(_task_table(entries), (0, 0, 0, 2)))
+        parts += [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in task_lines(entries)]
     ranked = results.ranked()
     if ranked:
         parts += [Text(""), Text(f"Across tasks: per {PER:,} inferences, whatever the task", style="bold")]
@@ -174,6 +179,7 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
         ("#", "right"),
         ("model", "left"),
         ("Wh (95 %)", "right"),
+        ("net of idle", "right"),
         ("× best (95 %)", "right"),
         ("time each", "right"),
         ("power", "right"),
@@ -189,6 +195,7 @@ def _task_table(entries: tuple[Entry, ...]) -> Table:
             str(rank) if entry.ranked else "–",
             f"{entry.title}, {entry.chosen}" if entry.chosen else entry.title,
             "no figure" if failed else format_interval(entry.energy, factor),
+            format_interval(entry.net, factor) if entry.net is not None and entry.net.available else "",
             times_text(entry.times_best, rank == 1) if entry.ranked else "",
             "" if failed else format_duration(entry.duration_s[0]),
             "" if failed else format_quantity(entry.power.value, "W", 2),

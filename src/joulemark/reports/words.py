@@ -14,6 +14,7 @@ from joulemark.reports.benchmark import (
     describe_place,
     describe_spread,
 )
+from joulemark.stats import Verdict
 from joulemark.units import format_number, scale_for
 
 __all__ = [
@@ -23,9 +24,14 @@ __all__ = [
     "ratio_width",
     "short_label",
     "table_scale",
+    "task_lines",
     "times_text",
     "unit_plural",
 ]
+
+
+TRUSTED = {Verdict.STEADY, Verdict.FAILED}
+"""Verdicts that need no words: nothing to say, or said in the note."""
 
 
 def short_label(entry: Entry) -> str:
@@ -77,6 +83,27 @@ def boundary_text(results: Results) -> str:
     """Say what the ranked energies cover."""
     ranked = results.ranked()
     return str(ranked[0].energy.boundary) if ranked else "nothing"
+
+
+def task_lines(entries: Sequence[Entry]) -> list[str]:
+    """Say below a task's table what its columns do not: which are worth choosing, and what a right answer costs."""
+    lines = []
+    if sum(e.ranked for e in entries) > 1:
+        front = "; ".join(_own_label(e) for e in entries if e.front)
+        of = "energy, time and quality" if any(e.run.quality for e in entries) else "energy and time"
+        lines.append(f"Pareto front of {of}: {front}.")
+    right = [f"{_own_label(e)} {e.per_correct.format()}" for e in entries if e.per_correct is not None]
+    if right:
+        lines.append(f"Per right answer: {'; '.join(right)}.")
+    doubts = [f"{_own_label(e)}: {e.verdict}, {e.verdict_reason}" for e in entries if e.verdict not in TRUSTED]
+    if doubts:
+        lines.append(f"Verdicts: {'; '.join(doubts)}.")
+    return lines
+
+
+def _own_label(entry: Entry) -> str:
+    """Name an entry within its task."""
+    return entry.run.workload.model + (f", {entry.chosen}" if entry.chosen else "")
 
 
 def table_scale(entries: Sequence[Entry]) -> tuple[float, str]:

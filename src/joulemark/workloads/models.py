@@ -1,25 +1,32 @@
-"""The models that Joulemark knows by name: those of ``models.toml`` and those that plugins add.
+"""Models: those that Joulemark knows by name (``models.toml`` and plugins), and any other that a backend can run.
 
 A plugin is an entry point of the group ``joulemark.models`` that leads to a `Model`.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from joulemark.errors import UnknownName
+from joulemark.errors import UnknownName, UsageError
+from joulemark.workloads.backends import backend_class, backends
 from joulemark.workloads.plugins import plugins
-from joulemark.workloads.weights import OwnFile, Pin, PinnedFile
+from joulemark.workloads.seam import Settings
+from joulemark.workloads.weights import LocalFile, OwnFile, Pin, PinnedFile
 
-__all__ = ["MODELS_FILE", "Model", "model", "models"]
+__all__ = ["MODELS_FILE", "Model", "model", "models", "resolve"]
 
 MODELS_FILE = Path(__file__).with_name("models.toml")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_OF_DIFFUSERS = {"image-generation", "video-generation"}
+_UNTOLD = "the model's own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +42,8 @@ class Model:
         licence: of the weights.
         parameters: number of weights; 0 if not known.
         precision: number format of the stored weights.
-        extra: the extra of Joulemark that brings its runtime.
+        extra: the extra of Joulemark that brings its runtime; empty if it needs none.
+        implied: settings that say which model it is, for backends that are told so.
         origin: where the weights come from, and who made them.
         note: one sentence about what it can and cannot do.
     """
@@ -51,6 +59,7 @@ class Model:
     extra: str
     origin: str
     note: str = ""
+    implied: Settings = field(default_factory=dict)
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -86,6 +95,80 @@ def model(name: str) -> Model:
     if name not in known:
         raise UnknownName("model", name, known)
     return known[name]
+
+
+def resolve(name: str, task: str, backend: str = "") -> Model:
+    """Find the model that a user means: one that is known by name, or any other that a backend can run.
+
+    Others are ids of the Hugging Face hub (``stabilityai/sdxl-turbo``), folders in its format, ``.gguf`` files, Python
+    functions (``module:function``), and what an endpoint or a command calls so.
+
+    Args:
+        name: the model.
+        task: what it is to do, which decides between backends.
+        backend: who runs it; found out from the name without it.
+
+    Raises:
+        UnknownName: if there is no such model or backend.
+        UsageError: if a known model is asked for with a backend that cannot run it.
+    """
+    if name in models():
+        known = models()[name]
+        if backend and backends().get(backend) != known.backend:
+            raise UsageError(f"The model {name!r} runs with {known.backend}; it cannot be run with {backend!r}.")
+        return known
+    backend = backend or _backend_of(name, task)
+    chosen = backend_class(backend)
+    path = Path(name).expanduser()
+    files: dict[str, Pin] = {}
+    implied: dict[str, int | float | str | bool] = {}
+    if backend == "callable":
+        implied["function"] = name
+    elif backend == "endpoint":
+        # Some servers call their only model by its file; where that lies is nobody's business.
+        implied |= {} if path.is_absolute() else {"model_id": name}
+        name = path.name if path.is_absolute() else name
+    elif backend == "command":
+        pass  # the setting says it all
+    elif path.exists():
+        files["weights" if path.is_file() else "model"] = LocalFile(path)
+    else:
+        implied["model_id"] = name.removeprefix("timm/") if backend == "timm" else name
+    return Model(
+        name=name if not files else path.name,
+        title=name if not files else path.name,
+        tasks=tuple(getattr(chosen, "tasks", ())),
+        backend=backends()[backend],
+        files=MappingProxyType(files),
+        licence=_UNTOLD,
+        parameters=0,
+        precision="",
+        extra=getattr(chosen, "extra", ""),
+        origin="local" if files else "https://huggingface.co" if "model_id" in implied else "",
+        implied=MappingProxyType(implied),
+    )
+
+
+def _backend_of(name: str, task: str) -> str:
+    """Tell from a model's name who can run it."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return "diffusers" if (path / "model_index.json").exists() else "transformers"
+    if path.suffix == ".gguf":
+        return "llamacpp"
+    if _FUNCTION.fullmatch(name):
+        return "callable"
+    if name.startswith("timm/"):
+        return "timm"
+    if _HUB_ID.fullmatch(name) and not path.exists():
+        return "diffusers" if task in _OF_DIFFUSERS else "transformers"
+    raise UnknownName(
+        "model",
+        name,
+        models(),
+        hint="Others: an id of the hub (owner/name), a folder, a .gguf file, a function (module:function); an endpoint "
+        "with --endpoint, a program with --backend command.",
+    )
 
 
 def _model(name: str, entry: dict[str, Any]) -> Model:

@@ -21,12 +21,13 @@ Settings = Mapping[str, int | float | str | bool]
 class Item:
     """One input of a task.
 
-    `content` is what the model sees: a text, a prompt, a path of an audio file ...; `expected` is the right answer
-    where there is one, for the quality metric only (a backend never reads it).
+    `content` is what the model sees: a text, a prompt, a path of an audio file or a picture, or named texts (a question
+    and its context); `expected` is the right answer where there is one, for the quality metric only (a backend never
+    reads it).
     """
 
     id: str
-    content: str | Path | bytes
+    content: str | Path | bytes | Mapping[str, str]
     expected: object = None
 
 
@@ -37,12 +38,20 @@ class Answer:
     Attributes:
         output: the answer itself: a string, a list of labels or of (label, start, end), an array of pixels ...
         tokens_in: tokens that the model read, where it reads tokens.
-        tokens_out: tokens that the model wrote, where it writes tokens.
+        tokens_out: tokens that the model wrote, those of its reasoning among them.
+        tokens_cached: those of `tokens_in` that came out of a cache, where a server tells.
+        tokens_reasoning: those of `tokens_out` that were reasoning, where a server tells.
+        latency_s: from the request to the whole answer, in seconds, where requests overlap.
+        first_token_s: from the request to its first token, in seconds, where answers are streamed.
     """
 
     output: object
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None
+    tokens_reasoning: int | None = None
+    latency_s: float | None = None
+    first_token_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +109,11 @@ class Backend(Protocol):
         """
 
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
-        """Answer each item, in order; the call returns when the answers are there (devices synchronised)."""
+        """Answer each item, in order; the call returns when the answers are there (devices synchronised).
+
+        A backend is handed ``batch_size`` items at a time; one whose class says ``concurrent = True`` gets all items of
+        a trial at once and decides itself when each is asked.
+        """
 
     def close(self) -> None:
         """Free what `load` took; harmless when called twice."""

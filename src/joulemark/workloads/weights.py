@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from joulemark.errors import WeightsMismatch, WeightsMissing
 
-__all__ = ["OwnFile", "Pin", "PinnedFile", "sha256_of", "size_of"]
+__all__ = ["LocalFile", "OwnFile", "Pin", "PinnedFile", "sha256_of", "size_of"]
 
 _OWN = Path(__file__).parent
 
@@ -98,7 +98,29 @@ class OwnFile:
         return _checked(path, self.sha256, "It has changed since its hash was pinned; install Joulemark again.")
 
 
-Pin: TypeAlias = PinnedFile | OwnFile
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file or a folder of the user's; its hash goes into the record, and where it lies does not."""
+
+    path: Path
+
+    @property
+    def origin(self) -> str:
+        """Its name, for the record."""
+        return f"local: {self.path.name}"
+
+    def locate(self) -> Path:
+        """Give its path.
+
+        Raises:
+            WeightsMissing: if it is not there.
+        """
+        if not self.path.exists():
+            raise WeightsMissing(f"There is no {self.path}.")
+        return self.path.absolute()
+
+
+Pin: TypeAlias = PinnedFile | OwnFile | LocalFile
 
 
 def _checked(path: Path, expected: str, remedy: str) -> Path:

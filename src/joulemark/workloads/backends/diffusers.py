@@ -1,8 +1,9 @@
-"""Text-to-image through diffusers: its own pipelines, and that of the digits model."""
+"""Pictures and films from text through diffusers: its own pipelines, twins of them, and that of the digits model."""
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,39 +12,74 @@ from typing import Any
 from joulemark.errors import UsageError, WeightsMissing, WorkloadFailed
 from joulemark.workloads.backends.ddim import starting_noise, to_bytes
 from joulemark.workloads.backends.image_settings import ImageSettings
-from joulemark.workloads.backends.options import require, text
+from joulemark.workloads.backends.options import require, text, whole
+from joulemark.workloads.backends.torchvision import mend_torchvision
+from joulemark.workloads.backends.twin_models import local_pipeline, twin_pipeline
 from joulemark.workloads.seam import Answer, Item, Settings
+from joulemark.workloads.twins import Architecture, architecture, architectures
 
 __all__ = ["DiffusersImages"]
 
 DTYPES = ("float32", "float16", "bfloat16")
+_PURPOSE = "Image generation with diffusers"
 
 
 class DiffusersImages:
-    """A diffusers pipeline, from a folder (``files["pipeline"]``) or from the hub (the setting ``model_id``).
+    """A diffusers pipeline, from a folder (``files["pipeline"]`` or ``files["model"]``) or by its hub id.
 
-    Settings: those of `ImageSettings`, and ``dtype`` (float32, float16 or bfloat16), ``device`` ("cpu",
-    "cuda:0", "mps" ...), ``height`` and ``width`` in pixels (a pipeline's own size if not given),
-    ``revision`` of a hub model. Only weights in the safetensors format are loaded, since others can run code.
-    Output: uint8 array (height, width, 3), or (height, width) of a grey pipeline.
+    A hub model must lie in the local cache already, so that no trial pays for a download. With ``weights`` =
+    "random" it is a twin, see `joulemark.workloads.twins`.
+
+    Settings: those of `ImageSettings`, and ``model_id``, ``revision`` and ``variant`` of a hub model, ``weights``,
+    ``dtype`` (float32, float16 or bfloat16), ``device`` ("cpu", "cuda:0", "mps" ...), ``height`` and ``width`` in
+    pixels (a pipeline's own size if not given), ``frames`` of a film, ``scheduler`` (the name of one of diffusers'
+    classes, in place of the pipeline's own). Only weights in the safetensors format are loaded, since others can run
+    code.
+
+    Output: uint8 array (height, width, 3), (height, width) of a grey pipeline, (frames, height, width, 3) of a film.
 
     The digits pipeline starts from the same noise as `OnnxDiffusion`; others draw theirs from a torch
     generator an item, seeded by the seed and the item's id.
     """
 
     distributions = ("diffusers", "transformers", "torch", "numpy")
-    accepts = ("steps", "guidance", "seed", "threads", "dtype", "device", "model_id", "revision")
+    extra = "diffusers"
+    concurrent = False
+    tasks = ("image-generation", "video-generation")
+    accepts = (
+        "steps",
+        "guidance",
+        "seed",
+        "threads",
+        "dtype",
+        "device",
+        "model_id",
+        "revision",
+        "variant",
+        "weights",
+        "height",
+        "width",
+        "frames",
+        "scheduler",
+    )
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
-        self.folder = files.get("pipeline")
-        self.model_id = settings.get("model_id")
-        if self.folder is None and not isinstance(self.model_id, str):
+        if task not in self.tasks:
+            raise UsageError(f"The diffusers backend cannot do {task!r}, only {', '.join(self.tasks)}.")
+        self.folder = files.get("pipeline", files.get("model"))
+        self.model_id = text(settings, "model_id", "")
+        if self.folder is None and not self.model_id:
             raise UsageError("Name the model: a folder as the file 'pipeline', or a hub id as the setting 'model_id'.")
+        self.film = task == "video-generation"
         self.settings = ImageSettings.read(settings)
+        self.twin = text(settings, "weights", "trained", known=("trained", "random")) == "random"
         self.dtype = text(settings, "dtype", "float32", known=DTYPES)
         self.device = text(settings, "device", "cpu")
         self.revision = text(settings, "revision", "main")
-        self.size = {name: settings[name] for name in ("height", "width") if name in settings}
+        self.variant = text(settings, "variant", "")
+        self.scheduler = text(settings, "scheduler", "")
+        self.size = {name: whole(settings, name, 1, least=8) for name in ("height", "width") if name in settings}
+        self.frames = whole(settings, "frames", 16) if self.film else 0
         self._pipeline: Any = None
 
     def load(self) -> None:
@@ -52,40 +88,85 @@ class DiffusersImages:
         Raises:
             MissingExtra: if torch, transformers or diffusers is not installed.
             WeightsMissing: if the folder holds no pipeline.
-            WorkloadFailed: if diffusers refuses the model, or there is no such device.
+            WorkloadFailed: if diffusers refuses the model, or there is no such device or scheduler.
         """
-        torch, transformers, diffusers = (
-            require(name, package=name, extra="diffusers", purpose="Image generation with diffusers")
-            for name in ("torch", "transformers", "diffusers")
+        torch = require("torch", package="torch", extra="diffusers", purpose=_PURPOSE)
+        mend_torchvision()
+        transformers, diffusers = (
+            require(name, package=name, extra="diffusers", purpose=_PURPOSE) for name in ("transformers", "diffusers")
         )
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
+        # Bars are for downloads.
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()
+        if self.twin:
+            pipeline = twin_pipeline(
+                self._architecture(), device=self.device, dtype=self.dtype, seed=self.settings.seed
+            )
+        else:
+            pipeline = self._trained(torch, diffusers)
+        if self.scheduler:
+            made = getattr(diffusers, self.scheduler, None) if self.scheduler.endswith("Scheduler") else None
+            if made is None:
+                raise WorkloadFailed(f"diffusers has no scheduler {self.scheduler!r}; one is EulerDiscreteScheduler.")
+            pipeline.scheduler = made.from_config(pipeline.scheduler.config)
+        pipeline.set_progress_bar_config(disable=True)
+        self._pipeline = pipeline
+
+    def _trained(self, torch: Any, diffusers: Any) -> Any:
         source = self.model_id if self.folder is None else self.folder
         options: dict[str, Any] = {
             "dtype": getattr(torch, self.dtype),
             "use_safetensors": True,
             "low_cpu_mem_usage": importlib.util.find_spec("accelerate") is not None,
+            "local_files_only": True,
         }
         if self.folder is None:
             options["revision"] = self.revision
-        else:
-            options["local_files_only"] = True
-            # Bars are for downloads.
-            diffusers.utils.logging.disable_progress_bar()
-            transformers.utils.logging.disable_progress_bar()
+        if self.variant:
+            options["variant"] = self.variant
         pipeline_class = _shipped_class(self.folder) or diffusers.DiffusionPipeline
         try:
             pipeline = pipeline_class.from_pretrained(source, **options)
         except (OSError, ValueError, AttributeError) as error:  # the last: a class that diffusers has not
-            raise WorkloadFailed(f"diffusers cannot load the pipeline {source}: {error}") from error
-        pipeline.set_progress_bar_config(disable=True)
+            advice = "" if self.folder is not None else f" Fetch it first: hf download {source}."
+            raise WorkloadFailed(f"diffusers cannot load the pipeline {source}.{advice} It says: {error}") from error
         try:
-            self._pipeline = pipeline.to(self.device)
+            return pipeline.to(self.device)
         except (RuntimeError, AssertionError) as error:
             raise WorkloadFailed(f"The model cannot be brought to the device {self.device!r}: {error}") from error
 
+    def _architecture(self) -> Architecture:
+        if self.folder is not None:
+            return local_pipeline(self.folder)
+        known = architecture(self.model_id)
+        if known is not None and known.parts:
+            return known
+        import huggingface_hub
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            folder = huggingface_hub.snapshot_download(
+                self.model_id, revision=self.revision, allow_patterns=["*.json"], local_files_only=True
+            )
+        except (LocalEntryNotFoundError, ValueError) as error:
+            pipelines = sorted(name for name, one in architectures().items() if one.parts)
+            raise WorkloadFailed(
+                f"There is no architecture of {self.model_id} here. Give a folder with its model_index.json and the "
+                f"config.json of each part, fetch those with 'hf download {self.model_id} --include \"*.json\"', or "
+                f"take one that ships: {', '.join(pipelines)}."
+            ) from error
+        return local_pipeline(Path(folder))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of the loaded pipeline, all parts together."""
+        parts = {} if self._pipeline is None else self._pipeline.components
+        return sum(w.numel() for part in parts.values() if hasattr(part, "parameters") for w in part.parameters())
+
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
-        """Paint one picture an item, all of them in one batch; returns when the device has finished."""
+        """Paint one picture or film an item, all of them in one batch; returns when the device has finished."""
         import numpy as np
         import torch
 
@@ -95,19 +176,25 @@ class DiffusersImages:
             return []
         pipeline = self._pipeline
         prompts = [str(item.content) for item in batch]
+        wanted: dict[str, Any] = {"guidance_scale": self.settings.guidance, **self.size}
+        if self.film:
+            wanted["num_frames"] = self.frames
+        known = inspect.signature(pipeline.__call__).parameters
+        refused = sorted(set(wanted) - set(known) - {"guidance_scale"})
+        if refused:
+            raise WorkloadFailed(f"{type(pipeline).__name__} has no settings for {', '.join(refused)}.")
         result = pipeline(
             prompt=prompts,
             num_inference_steps=self.settings.steps,
-            guidance_scale=self.settings.guidance,
             output_type="np",
             **self._randomness(batch),
-            **self.size,
+            **{name: value for name, value in wanted.items() if name in known},
         )
         torch.get_device_module(pipeline.device).synchronize()
-        pictures = np.asarray(result.images, dtype=np.float32)
+        painted = result.frames if self.film else result.images
         return [
-            Answer(output=to_bytes(np.moveaxis(picture, -1, 0) * 2 - 1), tokens_in=tokens)
-            for picture, tokens in zip(pictures, self._tokens(prompts), strict=True)
+            Answer(output=_pixels(np.asarray(one, dtype=np.float32)), tokens_in=tokens)
+            for one, tokens in zip(painted, self._tokens(prompts), strict=True)
         ]
 
     def _randomness(self, batch: Sequence[Item]) -> dict[str, Any]:
@@ -144,6 +231,15 @@ class DiffusersImages:
         self._pipeline = None
         if kind != "cpu":
             torch.get_device_module(kind).empty_cache()
+
+
+def _pixels(painted: Any) -> Any:
+    """Floats in [0, 1], shape (height, width, channels) or (frames, height, width, channels), to bytes."""
+    import numpy as np
+
+    if painted.ndim == 4:
+        return np.stack([_pixels(frame) for frame in painted])
+    return to_bytes(np.moveaxis(painted, -1, 0) * 2 - 1)
 
 
 def _shipped_class(folder: Path | None) -> Any:

@@ -18,7 +18,7 @@ class ImageSettings:
 
     Attributes:
         steps: denoising steps a picture.
-        guidance: weight of the prompt (classifier-free guidance); 1 is none, and halves the work.
+        guidance: weight of the prompt (classifier-free guidance); 1 is none, and halves the work, as does 0.
         seed: of the noise that pictures start from; each item adds its own id to it.
         threads: of the processor; None leaves the choice to the runtime.
     """
@@ -36,8 +36,8 @@ class ImageSettings:
             UsageError: if a value is of the wrong kind or out of range.
         """
         guidance = settings.get("guidance", 3.0)
-        if isinstance(guidance, bool | str) or not (math.isfinite(guidance) and guidance >= 1):
-            raise UsageError(f"The setting guidance must be a number of at least 1, not {guidance!r}.")
+        if isinstance(guidance, bool | str) or not (guidance == 0 or 1 <= guidance < math.inf):
+            raise UsageError(f"The setting guidance must be 0 or a number of at least 1, not {guidance!r}.")
         return cls(
             steps=whole(settings, "steps", 20),
             guidance=float(guidance),

@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from joulemark.errors import UsageError, WorkloadFailed
+from joulemark.errors import WorkloadFailed
 from joulemark.workloads.backends.options import require, role, threads, whole
+from joulemark.workloads.backends.prompts import CHAT_TASKS, answer_text, labels_of, prompt_of, refuse_other_tasks
+from joulemark.workloads.backends.switches import flag
 from joulemark.workloads.seam import Answer, Item, Settings
 
 __all__ = ["LlamaCpp"]
-
-PROMPTS = {
-    "text-generation": "{text}",
-    "summarization": "{text}\n\nWrite one sentence that summarizes the text above.",
-    "text-classification": "Is this review positive or negative? Answer with one word.\n\n{text}",
-}
-
-# A grammar in GBNF: a model of this size rarely keeps to "one word" by itself.
-_LABELS = 'root ::= "positive" | "negative"'
 
 
 class LlamaCpp:
     """A chat model from ``weights``, a GGUF file with its tokenizer and chat template; greedy, one text at a time.
 
     For text generation exactly ``max_new_tokens`` are written, whether or not the model would have ended
-    earlier, so that the unit of work is the same in every trial; a summary may end earlier. Nothing is kept
+    earlier, so that the unit of work is the same in every trial; other answers may end earlier. Nothing is kept
     from one text to the next: with llama.cpp's prompt cache a repeated prompt would cost almost nothing.
 
-    Settings: ``threads``, ``max_new_tokens``, ``context`` (tokens, default 2048).
+    Settings: ``threads``, ``max_new_tokens``, ``fixed_length`` (true or false, for another choice than the task's),
+    ``reasoning`` (true or false, for models whose chat template knows ``enable_thinking``), ``context`` (tokens,
+    default 2048), ``batch`` (tokens of a prompt that are read at a time), ``gpu_layers`` (as many as there are: 999),
+    ``labels`` (of text classification, with commas between them).
     """
 
     distributions = ("xllamacpp",)
-    accepts = ("threads", "max_new_tokens", "context")
+    extra = "llamacpp"
+    tasks = CHAT_TASKS
+    accepts = ("threads", "max_new_tokens", "fixed_length", "reasoning", "context", "batch", "gpu_layers", "labels")
 
     def __init__(self, files: Mapping[str, Path], task: str, settings: Settings) -> None:
-        if task not in PROMPTS:
-            raise UsageError(f"This model is asked for {task!r}, but can only do {', '.join(PROMPTS)}.")
+        refuse_other_tasks(task, "This model")
         self._weights = role(files, "weights")
         self._task = task
+        self._labels = labels_of(settings)
         self._threads = threads(settings)
         self._max_new_tokens = whole(settings, "max_new_tokens", 64)
+        self._fixed = flag(settings, "fixed_length", default=task == "text-generation")
+        self._reasoning = flag(settings, "reasoning", default=True) if "reasoning" in settings else None
         self._context = whole(settings, "context", 2048, least=64)
+        self._batch = whole(settings, "batch", 512) if "batch" in settings else None
+        self._gpu_layers = whole(settings, "gpu_layers", 0, least=0) if "gpu_layers" in settings else None
         self._server: Any = None
 
     def load(self) -> None:
@@ -51,13 +54,19 @@ class LlamaCpp:
 
         Raises:
             MissingExtra: if xllamacpp is not installed.
-            WorkloadFailed: if llama.cpp refuses the file.
+            WorkloadFailed: if llama.cpp refuses the file, or layers are wanted on a GPU that it cannot use.
         """
         xllamacpp = require("xllamacpp", package="xllamacpp", extra="llamacpp", purpose="llama.cpp")
+        if self._gpu_layers and not any("GPU" in str(device["type"]) for device in xllamacpp.get_device_info()):
+            raise WorkloadFailed("The setting gpu_layers wants a GPU, but this build of xllamacpp finds none.")
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(self._weights)
         parameters.n_ctx = self._context
         parameters.n_parallel = 1
+        if self._batch is not None:
+            parameters.n_batch = parameters.n_ubatch = self._batch
+        if self._gpu_layers is not None:
+            parameters.n_gpu_layers = self._gpu_layers
         parameters.cache_prompt = False
         parameters.cache_ram_mib = 0
         parameters.verbosity = -1
@@ -73,25 +82,30 @@ class LlamaCpp:
 
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
         """Answer each text, one after the other."""
-        return [self._answer(str(item.content)) for item in batch]
+        if self._server is None:
+            raise WorkloadFailed(f"{self._weights.name} was asked before it was loaded. Call load() first.")
+        return [self._answer(prompt_of(self._task, item)) for item in batch]
 
-    def _answer(self, text: str) -> Answer:
+    def _answer(self, prompt: str) -> Answer:
         request: dict[str, Any] = {
-            "messages": [{"role": "user", "content": PROMPTS[self._task].format(text=text)}],
+            "messages": [{"role": "user", "content": prompt}],
             "max_tokens": self._max_new_tokens,
             "temperature": 0.0,
             "cache_prompt": False,
         }
-        if self._task == "text-generation":
+        if self._fixed:
             request["ignore_eos"] = True
+        if self._reasoning is not None:
+            request["chat_template_kwargs"] = {"enable_thinking": self._reasoning}
         if self._task == "text-classification":
-            request["grammar"] = _LABELS
+            # A grammar in GBNF: a small model rarely keeps to "one word" by itself.
+            request["grammar"] = f"root ::= {' | '.join(json.dumps(label) for label in self._labels)}"
         reply = self._server.handle_chat_completions(request)
         if "error" in reply:
             raise WorkloadFailed(f"llama.cpp did not answer: {reply['error'].get('message', 'no reason given')}.")
         usage = reply["usage"]
         return Answer(
-            output=reply["choices"][0]["message"]["content"].strip(),
+            output=answer_text(self._task, reply["choices"][0]["message"]["content"] or ""),
             tokens_in=usage["prompt_tokens"],
             tokens_out=usage["completion_tokens"],
         )

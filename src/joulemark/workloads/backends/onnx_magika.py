@@ -78,4 +78,4 @@ def _bytes(item: Item) -> bytes:
     content = item.content
     if isinstance(content, Path):
         return content.read_bytes()
-    return content.encode() if isinstance(content, str) else content
+    return content if isinstance(content, bytes) else str(content).encode()

@@ -1,16 +1,15 @@
-"""Inputs of the tasks: texts and recordings of our own, CC0-1.0, and their hash for the record."""
+"""Inputs of the tasks: texts, pictures and recordings of our own, CC0-1.0."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from joulemark.workloads.seam import Item, Task
+from joulemark.workloads.seam import Item
 
-__all__ = ["FOLDER", "LICENCE", "inputs_sha256", "items_of", "records"]
+__all__ = ["FOLDER", "LICENCE", "items_of", "pictures", "records"]
 
 LICENCE = "CC0-1.0"
 
@@ -25,24 +24,13 @@ def records(name: str) -> list[dict[str, Any]]:
 
 
 def items_of(name: str) -> tuple[Item, ...]:
-    """Read ``inputs/NAME.json`` as items whose content is a text."""
-    return tuple(Item(id=r["id"], content=r["text"], expected=r.get("expected")) for r in records(name))
+    """Read ``inputs/NAME.json`` as items whose content is a text, or several with their names."""
+    return tuple(
+        Item(id=r["id"], content=r["content"] if "content" in r else r["text"], expected=r.get("expected"))
+        for r in records(name)
+    )
 
 
-def inputs_sha256(task: Task) -> str:
-    """Hash what a task asks: the id and the bytes of each item, in order (not the expected answers)."""
-    digest = hashlib.sha256()
-    for item in task.items():
-        for part in _parts(item):
-            # The length in front keeps two different splits of the same bytes apart.
-            digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
-
-
-def _parts(item: Item) -> Iterable[bytes]:
-    yield item.id.encode()
-    content = item.content
-    if isinstance(content, Path):
-        yield content.read_bytes()
-    else:
-        yield content.encode() if isinstance(content, str) else content
+def pictures(expected: Callable[[dict[str, Any]], object]) -> tuple[Item, ...]:
+    """Read the pictures (PNG, 640 x 480), each with what is expected of its record."""
+    return tuple(Item(id=r["id"], content=FOLDER / r["file"], expected=expected(r)) for r in records("pictures"))

@@ -18,15 +18,23 @@ __all__ = ["task", "tasks"]
 
 _MODULES = (
     "text_generation",
+    "chat",
+    "code_completion",
     "summarization",
+    "question_answering",
     "text_classification",
     "token_classification",
-    "sentence_embeddings",
     "fill_mask",
+    "sentence_embeddings",
+    "content_type_detection",
     "automatic_speech_recognition",
     "voice_activity_detection",
-    "content_type_detection",
+    "text_to_speech",
+    "image_classification",
+    "object_detection",
+    "image_captioning",
     "image_generation",
+    "video_generation",
 )
 
 

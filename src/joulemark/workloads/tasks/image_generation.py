@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from joulemark.workloads.seam import Answer, Item, Settings, Task
+from joulemark.workloads.tasks.forms import blank, no_pixels
 
-__all__ = ["BLANK_BELOW", "TASK"]
-
-BLANK_BELOW = 8.0
-"""A picture whose pixels' standard deviation is less (in grey levels of 255) is blank."""
+__all__ = ["TASK"]
 
 PROMPTS = (
     ("a handwritten zero", 0),
@@ -50,15 +48,8 @@ def check(item: Item, answer: Answer, settings: Settings) -> str | None:
         return f"The answer to {item.id} is no array of pixels but {type(picture).__name__}."
     if picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[-1] not in (3, 4)):
         return f"The answer to {item.id} has the shape {picture.shape}, which is no picture's."
-    for side, length in zip(("height", "width"), picture.shape, strict=False):
-        if side in settings and settings[side] != length:
-            return f"The picture for {item.id} is {length} pixels in {side}, not {settings[side]}."
-    if not np.isfinite(picture).all():
-        return f"The picture for {item.id} has pixels that are no numbers."
-    deviation = float(picture.std())
-    if deviation < BLANK_BELOW:
-        return f"The picture for {item.id} is blank: its pixels vary by {deviation:.1f} of 255 grey levels only."
-    return None
+    fault = no_pixels(item, picture, settings, "picture", ("height", "width"))
+    return fault or blank(item, picture, settings, "picture")
 
 
 TASK = Task(

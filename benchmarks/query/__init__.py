@@ -1,0 +1,1 @@
+"""What it takes to ask a large folder of runs."""

@@ -1,0 +1,1 @@
+"""How right the stopping rule is, on series whose truth is known."""

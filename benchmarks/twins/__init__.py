@@ -1,0 +1,1 @@
+"""How far a twin is from the trained model."""

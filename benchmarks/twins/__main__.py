@@ -1,0 +1,5 @@
+"""``python -m benchmarks.twins``: see `benchmarks.twins.run`."""
+
+from benchmarks.twins.run import main
+
+main()
