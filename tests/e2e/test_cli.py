@@ -224,13 +224,13 @@ def test_results_that_cannot_be_written(joulemark: Run, suite: Suite, tmp_path: 
         ("name: x\nworkloads: [{task: made-up, model: nobody}]", "Unknown model 'nobody'"),
         ("name: x\nworkloads: [{task: nothing, model: steady}]", "Unknown task 'nothing'"),
         ("name: x\nworkloads: [{task: image-generation, model: steady}]", "cannot do the task 'image-generation'"),
-        ("name: x\nprotocol: {trial_s: -1}\nworkloads: [{task: made-up, model: steady}]", "$.protocol.trial_s"),
+        ("name: x\nprotocol: {trial_s: -1}\nworkloads: [{task: made-up, model: steady}]", "protocol.trial_s"),
         ("name: x\nprotocol: {min_trials: 9, max_trials: 3}\nworkloads: [{task: a, model: b}]", "is below min_trials"),
         (
             "name: x\nworkloads: [{task: made-up, model: steady, settings: {work: 1}}]",
             "Unknown setting 'work'. Did you",
         ),
-        ("name: x\nworkloads: [{task: made-up, model: steady, items: 6}]", "has only 5 inputs"),
+        ("name: x\nworkloads: [{task: made-up, model: steady, items: 6}]", "only 5 inputs"),
         (
             "name: x\nworkloads: [{task: image-generation, model: digits-diffusion, settings: {steps: many}}]",
             "steps must be a whole number of at least 1, not 'many'",

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from joulemark.bench.plan import Planned, Suite, SuiteProtocol, plan_suite
 from joulemark.bench.session import Session
@@ -27,7 +27,16 @@ from joulemark.errors import JoulemarkError, MissingExtra, OutputNotWritable, Us
 from joulemark.figures import Figure
 from joulemark.meter import Meter, Window, software_versions
 from joulemark.readings import Instrument, Machine
-from joulemark.records import RUN_SCHEMA, Protocol, Run, Status, energies_per_trial, energy_per_unit, load_run
+from joulemark.records import (
+    RUN_SCHEMA,
+    Protocol,
+    Run,
+    Status,
+    WorkloadRecord,
+    energies_per_trial,
+    energy_per_unit,
+    load_run,
+)
 from joulemark.records.journal import Journal
 from joulemark.records.traces import TraceWriter
 from joulemark.stats import decide
@@ -169,8 +178,9 @@ def _protocol(rules: SuiteProtocol, position: int) -> Protocol:
 def enough(run: Run) -> bool:
     """Whether a run has all the trials that its protocol asks for: the stopping rule (`joulemark.stats.decide`)."""
     p, values = run.protocol, energies_per_trial(run)
-    if not values:
-        return False
+    blocks = {trial.block for trial in run.trials}
+    if not values or (len(blocks) < p.blocks and len(values) < p.max_trials):
+        return False  # the time is never up before all blocks: what differs from process to process would not be seen
     return decide(
         values,
         [trial.window.duration_s for trial in run.trials],
@@ -242,7 +252,7 @@ class _Workload:
         differing = [
             what
             for what, same in (
-                ("workload (settings, inputs or weights)", run.workload == self.planned.record),
+                ("workload (settings, inputs or weights)", _unsized(run.workload) == _unsized(self.planned.record)),
                 ("protocol", run.protocol == _protocol(self.suite.rules, run.protocol.position)),
                 ("machine", _anonymous(run.machine) == _anonymous(self.machine)),
                 ("set of sensors", run.domains == self.meter.domains),
@@ -373,6 +383,11 @@ class _Schedule:
             return whole_s
         part = len(one.journal.run.trials) / self._suite.rules.max_trials
         return max(whole_s * (1 - part), 0.0)
+
+
+def _unsized(workload: WorkloadRecord) -> WorkloadRecord:
+    """Without its number of parameters, which some models tell only once they are loaded."""
+    return replace(workload, parameters=None)
 
 
 def _anonymous(machine: Machine) -> Machine:

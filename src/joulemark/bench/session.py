@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from joulemark.bench.interrupt import finish_first
 from joulemark.bench.process import WorkerProcess
 from joulemark.bench.surroundings import Surroundings
@@ -68,7 +70,12 @@ class Session:
             worker.ask("open", **self.ask)
             loaded: dict[str, Any] = {}
             self._phase("load", lambda: loaded.update(worker.ask("load")))
-            self.journal.note(software={**self._run.software, **loaded["software"]})
+            self.journal.note(
+                software={**self._run.software, **loaded["software"]},
+                workload=replace(
+                    self._run.workload, parameters=self._run.workload.parameters or loaded["parameters"] or None
+                ),
+            )
             count = self._warmed(worker)
             for _ in range(trials):
                 self._trial(worker, count)

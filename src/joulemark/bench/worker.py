@@ -56,10 +56,13 @@ class Worker:
         return {}
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Load the model; reply with the versions of the libraries at work."""
+        """Load the model; reply with the versions of the libraries at work, and its size."""
         self._need().load()
         told: dict[str, str] = getattr(self._backend, "software", {})  # what a server says of itself
-        return {"software": {**_versions(getattr(self._backend, "distributions", ())), **told}}
+        return {
+            "software": {**_versions(getattr(self._backend, "distributions", ())), **told},
+            "parameters": getattr(self._backend, "parameters", None),
+        }
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer so many items, from the beginning again when they run out; reply with how long each batch took."""

@@ -22,7 +22,19 @@ __all__ = ["app", "main"]
 # The base of what typer raises about arguments; typer brings a click of its own, so it is not click's by name.
 _WrongArguments = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
 
-VERBS = ("doctor", "measure", "watch", "bench", "show", "query", "report", "compare", "calibrate", "schema")
+VERBS = (
+    "doctor",
+    "measure",
+    "watch",
+    "bench",
+    "show",
+    "query",
+    "report",
+    "compare",
+    "calibrate",
+    "reproduce",
+    "schema",
+)
 
 app = typer.Typer(
     name="joulemark",

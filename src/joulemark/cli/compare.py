@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from joulemark.cli.output import Json, Save, console, print_json, to_json, writable, write_text
-from joulemark.errors import BadQuantity, Regression
+from joulemark.cli.output import Json, Save, a_share, console, print_json, to_json, writable, write_text
+from joulemark.errors import Regression
 
 __all__ = ["register"]
 
@@ -41,7 +41,7 @@ def compare(
     from joulemark.reports.terminal import compare_view
 
     writable(save)
-    limit = None if fail_above is None else _share(fail_above)
+    limit = None if fail_above is None else a_share("--fail-above", fail_above)
     document = comparison.compare(load_runs(before), load_runs(after), limit)
     if save is not None:
         write_text(save, to_json(document).decode())
@@ -58,14 +58,3 @@ def compare(
             f"{len(document.failed)} of the workloads take over {fail_above} more, lost their figure, or are gone: "
             f"{', '.join(document.failed)}."
         )
-
-
-def _share(text: str) -> float:
-    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        share = float(number) / (100 if percent else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < (100 if percent else 1):
-        raise BadQuantity(f"--fail-above {text!r} is no share; write for example 5% or 0.05.")
-    return share

@@ -24,6 +24,7 @@ SCHEMAS = {
     "compare": "joulemark.reports.comparison:CompareReport",
     "calibrate": "joulemark.cli.calibrate:CalibrateReport",
     "query": "joulemark.cli.query:QueryReport",
+    "reproduce": "joulemark.studies.report:Reproduction",
     "plan": "joulemark.reports.data:PlanReport",
 }
 """What each verb prints with ``--json``, and the two kinds of record."""

@@ -16,9 +16,10 @@ from joulemark.records import Run, energies_per_trial, energy_per_unit, phase_en
 from joulemark.records.net import net_energy_per_unit, rest_power
 from joulemark.reports.data import Document, FigureData, figure_data
 from joulemark.reports.fronts import on_front
+from joulemark.reports.tokens import TokenEnergy, token_energy
 from joulemark.stats import Judgement, Verdict, judge, summarise
 
-__all__ = ["PER", "BenchReport", "Entry", "Results", "RowData", "collect", "from_runs"]
+__all__ = ["PER", "BenchReport", "Entry", "Results", "RowData", "collect", "from_runs", "tokens_by_model"]
 
 CHARGE = footprint.SMARTPHONE_CHARGE[LATEST]
 CAR = footprint.PETROL_CAR[LATEST]
@@ -234,6 +235,20 @@ def _over_grids(energy: Figure) -> OverGrids:
     )
 
 
+def tokens_by_model(entries: Sequence[Entry]) -> dict[str, TokenEnergy]:
+    """Fit the energy of tokens read and written for each model of a task that was measured at several lengths.
+
+    Models whose runs cannot tell the two apart are left out.
+    """
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for entry in entries:
+        w = entry.run.workload
+        if entry.energy.available and any(trial.tokens_out for trial in entry.run.trials):
+            groups.setdefault((w.model, w.backend, w.precision), []).append(entry.run)
+    fits = {model: token_energy(runs) for (model, _, _), runs in groups.items() if len(runs) > 1}
+    return {model: tokens for model, tokens in fits.items() if tokens.decode.available}
+
+
 def _times(entry: Entry, best: Entry | None) -> Figure | None:
     return ratio(entry.energy, best.energy) if best is not None and entry.ranked else None
 
@@ -283,6 +298,18 @@ class RowData(Document, frozen=True):
     car_distance_range_m: tuple[float, float] | None
 
 
+class TokenData(Document, frozen=True):
+    """What tokens cost, fitted over the runs of one model and task: J a request, a token read, a token written."""
+
+    task: str
+    model: str
+    request: FigureData
+    prefill: FigureData
+    decode: FigureData
+    trials: int
+    residual: float
+
+
 class BenchReport(Document, frozen=True):
     """What ``joulemark bench``, ``show`` and ``report`` print with ``--json``.
 
@@ -293,6 +320,7 @@ class BenchReport(Document, frozen=True):
         grids: the grids that ranges run over, in words.
         factors: editions of the factors behind charges and distances.
         rows: within each task the cheapest first.
+        tokens: energy of tokens, where a model was measured at several lengths.
     """
 
     suite: str
@@ -302,6 +330,7 @@ class BenchReport(Document, frozen=True):
     factors: tuple[str, ...]
     evidence: str
     rows: tuple[RowData, ...]
+    tokens: tuple[TokenData, ...] = ()
 
 
 def from_runs(runs: Sequence[Run], place: Place | None = None) -> BenchReport:
@@ -320,6 +349,19 @@ def from_runs(runs: Sequence[Run], place: Place | None = None) -> BenchReport:
         factors=tuple(describe_factor(f) for f in (CHARGE, CAR)),
         evidence=evidence_of(results),
         rows=tuple(_row(e, ranks.get(e.run.id)) for e in results.entries),
+        tokens=tuple(
+            TokenData(
+                task=name,
+                model=model,
+                request=figure_data(tokens.request),
+                prefill=figure_data(tokens.prefill),
+                decode=figure_data(tokens.decode),
+                trials=tokens.trials,
+                residual=tokens.residual,
+            )
+            for name, group in results.tasks().items()
+            for model, tokens in tokens_by_model(group).items()
+        ),
     )
 
 

@@ -13,7 +13,9 @@ from joulemark.reports.benchmark import (
     describe_factor,
     describe_place,
     describe_spread,
+    tokens_by_model,
 )
+from joulemark.reports.tokens import TokenEnergy
 from joulemark.stats import Verdict
 from joulemark.units import format_number, scale_for
 
@@ -95,10 +97,19 @@ def task_lines(entries: Sequence[Entry]) -> list[str]:
     right = [f"{_own_label(e)} {e.per_correct.format()}" for e in entries if e.per_correct is not None]
     if right:
         lines.append(f"Per right answer: {'; '.join(right)}.")
+    lines += [_tokens_line(name, tokens) for name, tokens in tokens_by_model(entries).items()]
     doubts = [f"{_own_label(e)}: {e.verdict}, {e.verdict_reason}" for e in entries if e.verdict not in TRUSTED]
     if doubts:
         lines.append(f"Verdicts: {'; '.join(doubts)}.")
     return lines
+
+
+def _tokens_line(model: str, tokens: TokenEnergy) -> str:
+    return (
+        f"{model}: {tokens.prefill.format()} a token read, {tokens.decode.format()} a token written, "
+        f"{tokens.request.format()} a request (fitted to {tokens.trials} trials; they scatter by "
+        f"{100 * tokens.residual:.2g} %)."
+    )
 
 
 def _own_label(entry: Entry) -> str:

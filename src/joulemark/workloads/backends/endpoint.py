@@ -15,9 +15,8 @@ from uuid import uuid4
 
 from joulemark.errors import UsageError, WorkloadFailed
 from joulemark.workloads.backends.openai_api import Address, Client
-from joulemark.workloads.backends.options import text, whole
+from joulemark.workloads.backends.options import flag, text, whole
 from joulemark.workloads.backends.prompts import CHAT_TASKS, answer_text, labels_of, prompt_of, refuse_other_tasks
-from joulemark.workloads.backends.switches import flag
 from joulemark.workloads.seam import Answer, Item, Settings
 
 __all__ = ["Endpoint"]

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from joulemark.errors import WorkloadFailed
-from joulemark.workloads.backends.options import require, role, threads, whole
+from joulemark.workloads.backends.options import flag, require, role, threads, whole
 from joulemark.workloads.backends.prompts import CHAT_TASKS, answer_text, labels_of, prompt_of, refuse_other_tasks
-from joulemark.workloads.backends.switches import flag
 from joulemark.workloads.seam import Answer, Item, Settings
 
 __all__ = ["LlamaCpp"]

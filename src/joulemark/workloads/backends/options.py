@@ -10,7 +10,7 @@ from typing import Any
 from joulemark.errors import MissingExtra, UsageError, WorkloadFailed
 from joulemark.workloads.seam import Settings
 
-__all__ = ["require", "role", "text", "threads", "whole"]
+__all__ = ["flag", "require", "role", "text", "threads", "whole"]
 
 
 def whole(settings: Settings, name: str, default: int, *, least: int = 1) -> int:
@@ -40,6 +40,18 @@ def text(settings: Settings, name: str, default: str, *, known: tuple[str, ...] 
     if not isinstance(value, str) or (known and value not in known):
         choice = f"one of {', '.join(known)}" if known else "a text"
         raise UsageError(f"The setting {name} must be {choice}, not {value!r}.")
+    return value
+
+
+def flag(settings: Settings, name: str, *, default: bool) -> bool:
+    """Read a setting that is true or false.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    value = settings.get(name, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"The setting {name} must be true or false, not {value!r}.")
     return value
 
 

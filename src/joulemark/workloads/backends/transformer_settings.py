@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from joulemark.errors import UsageError
-from joulemark.workloads.backends.options import text, threads, whole
-from joulemark.workloads.backends.switches import flag
+from joulemark.workloads.backends.options import flag, text, threads, whole
 from joulemark.workloads.seam import Settings
 
 __all__ = ["DTYPES", "TransformerSettings"]
