@@ -72,6 +72,7 @@ class Session:
             self._phase("load", lambda: loaded.update(worker.ask("load")))
             self.journal.note(
                 software={**self._run.software, **loaded["software"]},
+                loaded=loaded["facts"],
                 workload=replace(
                     self._run.workload, parameters=self._run.workload.parameters or loaded["parameters"] or None
                 ),

@@ -62,6 +62,7 @@ class Worker:
         return {
             "software": {**_versions(getattr(self._backend, "distributions", ())), **told},
             "parameters": getattr(self._backend, "parameters", None),
+            "facts": getattr(self._backend, "facts", {}),
         }
 
     def run(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,9 @@ def bench(
     suite: Annotated[
         str | None, typer.Argument(help="A suite that ships (quickstart), or a suite file (.yaml).", show_default=False)
     ] = None,
+    results: Annotated[
+        Path | None, typer.Argument(help="With --resume: its results folder.", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder.", show_default="results/SUITE")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task, or what to ask; may be repeated.")] = None,
     model: Annotated[
@@ -98,7 +101,9 @@ def bench(
         items,
     )
     the_suite = _with_protocol(_suite(suite, wanted), protocol, precision)
-    folder = out or Path("results") / the_suite.name
+    if results is not None and (out is not None or not resume):
+        raise UsageError(f"What is {str(results)!r}? Give the results folder with --out, or behind --resume.")
+    folder = out or results or Path("results") / the_suite.name
     if dry_run:
         _print_plan(the_suite, folder, json=json)
         return

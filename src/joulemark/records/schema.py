@@ -194,6 +194,7 @@ class Run(_Record, frozen=True):
         phases: windows of the other phases: ``idle-before``, ``load``, ``warm-up``, ``idle-after``; those of the second
             block and later ones with its number, such as ``load 2``.
         notes: what a reader of its figures must know besides.
+        loaded: what the backend says that it loaded, defaults and the hub's commit among them.
     """
 
     schema: Literal["joulemark/run/1"]
@@ -214,6 +215,7 @@ class Run(_Record, frozen=True):
     instrument: Instrument | None = None
     failure: str | None = None
     notes: tuple[str, ...] = ()
+    loaded: dict[str, int | float | str | bool] = {}
 
 
 class Measurement(_Record, frozen=True):

@@ -165,6 +165,19 @@ class DiffusersImages:
         parts = {} if self._pipeline is None else self._pipeline.components
         return sum(w.numel() for part in parts.values() if hasattr(part, "parameters") for w in part.parameters())
 
+    @property
+    def facts(self) -> dict[str, int | float | str | bool]:
+        """What was loaded, as the pipeline itself says, for the record."""
+        if self._pipeline is None:
+            return {}
+        return {
+            "architecture": type(self._pipeline).__name__,
+            "device": str(self._pipeline.device),
+            "dtype": str(getattr(self._pipeline, "dtype", "float32")).removeprefix("torch."),
+            "scheduler": type(self._pipeline.scheduler).__name__,
+            "seed": self.settings.seed,
+        }
+
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
         """Paint one picture or film an item, all of them in one batch; returns when the device has finished."""
         import numpy as np

@@ -79,6 +79,15 @@ class LlamaCpp:
         except RuntimeError as error:
             raise WorkloadFailed(f"llama.cpp refuses {self._weights.name}: {error}") from error
 
+    @property
+    def facts(self) -> dict[str, int | float | str | bool]:
+        """How it was loaded, for the record."""
+        return {
+            "context": self._context,
+            "threads": self._threads or "llama.cpp's choice",
+            "gpu_layers": "llama.cpp's choice" if self._gpu_layers is None else self._gpu_layers,
+        }
+
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
         """Answer each text, one after the other."""
         if self._server is None:

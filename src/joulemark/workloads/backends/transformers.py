@@ -90,6 +90,25 @@ class TransformersPipeline:
         """Number of weights of the loaded model, those that layers share counted once."""
         return 0 if self._loaded is None else sum(weight.numel() for weight in self._loaded.model.parameters())
 
+    @property
+    def facts(self) -> dict[str, int | float | str | bool]:
+        """What was loaded, as the model itself says, for the record."""
+        if self._loaded is None:
+            return {}
+        model, asked = self._loaded.model, self._loaded.settings
+        return {
+            "architecture": type(model).__name__,
+            "attention": str(getattr(model.config, "_attn_implementation", "") or "its own"),
+            "compiled": asked.compiled,
+            "device": str(model.device),
+            "device_map": asked.device_map or "none",
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "quantization": asked.quantization,
+            "revision": str(getattr(model.config, "_commit_hash", None) or asked.revision),
+            "seed": asked.seed,
+            "threads": self._loaded.torch.get_num_threads(),
+        }
+
     def run(self, batch: Sequence[Item]) -> Sequence[Answer]:
         """Answer the batch; returns when the device has finished."""
         loaded = self._loaded
