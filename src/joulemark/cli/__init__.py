@@ -32,6 +32,9 @@ VERBS = (
     "report",
     "compare",
     "calibrate",
+    "catalogue",
+    "check",
+    "openness",
     "reproduce",
     "schema",
 )

@@ -24,6 +24,9 @@ SCHEMAS = {
     "compare": "joulemark.reports.comparison:CompareReport",
     "calibrate": "joulemark.cli.calibrate:CalibrateReport",
     "query": "joulemark.cli.query:QueryReport",
+    "catalogue": "joulemark.reports.catalogue:CatalogueReport",
+    "check": "joulemark.reports.claim_check:CheckReport",
+    "openness": "joulemark.reports.openness:OpennessReport",
     "reproduce": "joulemark.studies.report:Reproduction",
     "plan": "joulemark.reports.data:PlanReport",
 }
