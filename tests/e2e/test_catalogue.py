@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -19,37 +18,7 @@ from joulemark.reports.catalogue import CatalogueReport
 from joulemark.reports.claim_check import CheckReport
 from joulemark.reports.openness import OpennessReport
 from tests.conftest import MakeRun
-from tests.e2e.conftest import environment
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
-
-PROGRAM = """
-import importlib
-import joulemark.cli as cli
-for verb in ("catalogue", "check", "openness"):
-    if verb not in cli.VERBS:
-        importlib.import_module(f"joulemark.cli.{verb}").register(cli.app)
-cli.main()
-"""
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Call:
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
-
+from tests.e2e.conftest import Run
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
@@ -65,31 +34,31 @@ SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
         (OpennessReport, ("openness",)),
     ],
 )
-def test_json_fits_its_schema(call: Call, report: type[msgspec.Struct], arguments: tuple[str, ...]) -> None:
-    done = call(*arguments, "--json")
+def test_json_fits_its_schema(joulemark: Run, report: type[msgspec.Struct], arguments: tuple[str, ...]) -> None:
+    done = joulemark(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     jsonschema.validate(json.loads(done.stdout), msgspec.json.schema(report))
 
 
-def test_the_catalogue_sums_up_and_shows(call: Call) -> None:
-    assert "from 16 sources" in call("catalogue").stdout
-    shown = call("catalogue", "--model", SDXL, "--as", "gpu-active").stdout
+def test_the_catalogue_sums_up_and_shows(joulemark: Run) -> None:
+    assert "from 16 sources" in joulemark("catalogue").stdout
+    shown = joulemark("catalogue", "--model", SDXL, "--as", "gpu-active").stdout
     for word in ("55.1 times apart", "by what is counted", "left, not told apart", "Licence: MIT", "batch"):
         assert word in shown
 
 
-def test_what_cannot_be_converted_says_what_it_would_need(call: Call) -> None:
-    figures = json.loads(call("catalogue", "--model", "ChatGPT", "--as", "gpu-active", "--json").stdout)["figures"]
+def test_what_cannot_be_converted_says_what_it_would_need(joulemark: Run) -> None:
+    figures = json.loads(joulemark("catalogue", "--model", "ChatGPT", "--as", "gpu-active", "--json").stdout)["figures"]
     unstated = next(f for f in figures if f["origin"] == "openai")
     assert unstated["converted"] is None
     assert unstated["refused"] == "needs that its publisher says what was counted"
 
 
-def test_own_runs_and_claims_in_one_table_told_apart(call: Call, make_run: MakeRun, tmp_path: Path) -> None:
+def test_own_runs_and_claims_in_one_table_told_apart(joulemark: Run, make_run: MakeRun, tmp_path: Path) -> None:
     save(make_run(task="text-classification", model="mine"), tmp_path / "res" / "a.json")
     save(make_run(task="text-classification", model="broken", failure="it broke"), tmp_path / "res" / "b.json")
 
-    done = call("catalogue", "--task", "text-classification", "--results", "res", "--as", "cpu", "--json")
+    done = joulemark("catalogue", "--task", "text-classification", "--results", "res", "--as", "cpu", "--json")
 
     rows = json.loads(done.stdout)["figures"]
     assert {r["own"] for r in rows} == {True, False}
@@ -97,18 +66,18 @@ def test_own_runs_and_claims_in_one_table_told_apart(call: Call, make_run: MakeR
     assert mine["converted"]["value"] == pytest.approx(mine["figure"]["value"] * 2 / 3, rel=1e-6)
     assert broken["figure"]["value"] is None
     assert broken["refused"] == "it has no figure"
-    shown = call("catalogue", "--task", "text-classification", "--results", "res").stdout
+    shown = joulemark("catalogue", "--task", "text-classification", "--results", "res").stdout
     assert "* mine" in shown
     assert "an own run" in shown
 
 
-def test_a_file_of_ones_own_is_added(call: Call, tmp_path: Path) -> None:
+def test_a_file_of_ones_own_is_added(joulemark: Run, tmp_path: Path) -> None:
     header = "title: T|citation: C|licence: L|use: whole|made: by hand|errors: e|boundary: gpu, active|error: 0.1"
     lines = [f"# {line}" for line in header.split("|")]
     (tmp_path / "mine.csv").write_text(
         "\n".join([*lines, "model,task,value,unit,date,place", "new,chat,1,Wh/answer,2026,p. 1"]) + "\n"
     )
-    assert "mine, p. 1, 2026" in call("catalogue", "--model", "new", "--with", "mine.csv").stdout
+    assert "mine, p. 1, 2026" in joulemark("catalogue", "--model", "new", "--with", "mine.csv").stdout
 
 
 @pytest.mark.parametrize(
@@ -125,25 +94,25 @@ def test_a_file_of_ones_own_is_added(call: Call, tmp_path: Path) -> None:
         (("openness", "blom"), "Did you mean 'bloom'"),
     ],
 )
-def test_bad_input_is_named(call: Call, arguments: tuple[str, ...], message: str) -> None:
-    done = call(*arguments)
+def test_bad_input_is_named(joulemark: Run, arguments: tuple[str, ...], message: str) -> None:
+    done = joulemark(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
 
 
-def test_the_check_answers_in_a_sentence(call: Call) -> None:
-    shown = " ".join(call("check", "2907 kWh per 1000 images").stdout.split())
+def test_the_check_answers_in_a_sentence(joulemark: Run) -> None:
+    shown = " ".join(joulemark("check", "2907 kWh per 1000 images").stdout.split())
     assert shown.startswith("slip 2,907 kWh per 1,000 images for image-generation is 260 times the highest")
     assert "3.3 months of a node" in shown
     assert "smartphone charges per image" in shown
-    assert call("check", "0,3 Wh a domanda", "--lang", "it").stdout.startswith("plausible")
-    assert call("check", "2,907 kWh per 1000 images").stdout.startswith("ambiguous")
+    assert joulemark("check", "0,3 Wh a domanda", "--lang", "it").stdout.startswith("plausible")
+    assert joulemark("check", "2,907 kWh per 1000 images").stdout.startswith("ambiguous")
 
 
-def test_it_answers_at_once(call: Call) -> None:
+def test_it_answers_at_once(joulemark: Run) -> None:
     def timed() -> float:
         start = time.monotonic()
-        call("check", "2907 kWh per 1000 images")
+        joulemark("check", "2907 kWh per 1000 images")
         return time.monotonic() - start
 
     assert min(timed() for _ in range(3)) < 2
