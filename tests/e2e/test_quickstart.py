@@ -12,7 +12,7 @@ from joulemark.records import Run, energy_per_unit
 from joulemark.reports.benchmark import collect
 from joulemark.reports.html import write_report
 
-SMALL = SuiteProtocol(trial_s=0.2, min_trials=2, max_trials=2, budget_s=5, idle_s=0.1, warm_up_s=0.2)
+SMALL = SuiteProtocol(trial_s=0.2, blocks=1, min_trials=2, max_trials=2, budget_s=5, idle_s=0.1, warm_up_s=0.2)
 
 
 @pytest.fixture(scope="module")
