@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -39,6 +38,8 @@ def standard_draws(source: str, dof: float = math.inf) -> tuple[float, ...]:
         source: name of what errs.
         dof: degrees of freedom (JCGM 101:2008, 6.4.9); at least 1.
     """
+    import random  # loaded when it is needed: the sampling process, which starts with every program, draws nothing
+
     # A shuffle for sampling, not a secret; the name seeds it.
     return tuple(random.Random(source).sample(_strata(dof), DRAWS))  # noqa: S311
 
