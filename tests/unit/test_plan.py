@@ -10,7 +10,9 @@ from joulemark.bench import PROTOCOLS, SuiteProtocol, load_suite, plan_suite
 from joulemark.bench.adhoc import adhoc_suite, protocol_named, setting_of, values_of
 from joulemark.bench.plan import SuiteWorkload
 from joulemark.errors import UnknownName, UsageError
+from joulemark.workloads.asked import asked_items
 from joulemark.workloads.models import resolve
+from joulemark.workloads.tasks import task
 
 HEAD = "name: mine\nworkloads:\n"
 MODEL = "silero-vad"
@@ -48,6 +50,14 @@ def test_batch_sizes_make_workloads_of_their_own(tmp_path: Path) -> None:
 
     assert [p.record.settings["batch_size"] for p in planned] == [1, 4]
     assert len({p.record.key for p in planned}) == 2
+
+
+def test_texts_are_brought_to_a_length(tmp_path: Path) -> None:
+    asked = [asked_items(task("text-generation"), "", {"input_words": words}) for words in (3, 500)]
+    assert [{len(str(item.content).split()) for item in one.items} for one in asked] == [{3}, {500}]
+    assert asked[0].sha256 == asked[1].sha256, "of what they are made of"
+    with pytest.raises(UsageError, match="texts"):
+        asked_items(task(TASK), "", {"input_words": 5})
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from joulemark.errors import UsageError
 from joulemark.workloads.backends.options import text, whole
 from joulemark.workloads.seam import Item, Settings, Task
 
 __all__ = ["GENERAL", "Asked", "asked_items", "batch_size", "items_sha256", "protocol_settings"]
 
-GENERAL = ("batch_size", "shaping")
-"""Settings that every workload has; no backend reads them."""
+GENERAL = ("batch_size", "input_words", "shaping")
+"""Settings that every workload has; no backend reads them. ``input_words`` brings each text to so many words, cut or
+repeated: a sweep over it says what reading costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,24 @@ def asked_items(task: Task, inputs: str, settings: Settings) -> Asked:
         from joulemark.workloads.shaping import study
 
         return Asked(f"{name}, shaped as in the study", licence, study(task.name, items), sha256)
+    if words := whole(settings, "input_words", 0, least=0):
+        return Asked(f"{name}, {words} words each", licence, _of_length(items, words), sha256)
     return Asked(name, licence, items, sha256)
+
+
+def _of_length(items: Sequence[Item], words: int) -> tuple[Item, ...]:
+    """Bring texts to a number of words.
+
+    Raises:
+        UsageError: if there is something else than texts, or an empty one.
+    """
+    found = []
+    for item in items:
+        if not isinstance(item.content, str) or not (text := item.content.split()):
+            raise UsageError(f"The setting input_words needs inputs that are texts; {item.id} is none.")
+        repeated = (text * (words // len(text) + 1))[:words]
+        found.append(replace(item, content=" ".join(repeated)))
+    return tuple(found)
 
 
 def shaped_as(settings: Settings) -> str:
