@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from joulemark.errors import MissingExtra, UsageError, WeightsMissing, WorkloadFailed
+from joulemark.errors import UsageError, WorkloadFailed
 from joulemark.workloads.backends.endpoint import Endpoint
-from joulemark.workloads.backends.options import require
-from joulemark.workloads.models import models
 from joulemark.workloads.seam import Answer, Item
 from joulemark.workloads.tasks import task
 from tests.simulated.chat_server import LIES, WORDS, ChatServer
+from tests.simulated.llama_server import llama
+
+__all__ = ["llama"]  # a fixture
 
 ITEM = Item(id="one", content="What is the sea like today?")
 TEXT = "".join(WORDS)
@@ -322,24 +323,6 @@ def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], says: str)
 def test_a_task_without_words_is_refused() -> None:
     with pytest.raises(UsageError, match="image-generation"):
         Endpoint({}, "image-generation", {"endpoint": "http://localhost:8000/v1"})
-
-
-@pytest.fixture(scope="module")
-def llama() -> Iterator[str]:
-    """A real llama.cpp server with a small real model; gives its address."""
-    try:
-        weights = models()["smollm2-135m-instruct-q4"].locate()["weights"]
-        xllamacpp = require("xllamacpp", package="xllamacpp", extra="llamacpp", purpose="llama.cpp")
-    except (WeightsMissing, MissingExtra) as error:
-        pytest.skip(str(error))
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(weights)
-    parameters.model_alias = {"smollm2"}
-    parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.port = 2048, 2, -1, 0
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-    server = xllamacpp.Server(parameters)
-    yield server.listening_address
-    del server
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import joulemark as jm
-from joulemark.errors import MissingExtra, WeightsMissing
-from joulemark.workloads.backends.options import require
-from joulemark.workloads.models import models
 from tests.e2e.conftest import Run
+from tests.simulated.llama_server import llama
+
+__all__ = ["llama"]  # a fixture
 
 SUITE = """
 name: serving
@@ -26,26 +23,8 @@ workloads:
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Its address."""
-    try:
-        weights = models()["smollm2-135m-instruct-q4"].locate()["weights"]
-        xllamacpp = require("xllamacpp", package="xllamacpp", extra="llamacpp", purpose="llama.cpp")
-    except (WeightsMissing, MissingExtra) as error:
-        pytest.skip(str(error))
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(weights)
-    parameters.model_alias = {"smollm2"}
-    parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.port = 2048, 2, -1, 0
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-    running = xllamacpp.Server(parameters)
-    yield running.listening_address
-    del running
-
-
-def test_a_server_is_measured_at_several_concurrencies(joulemark: Run, server: str, tmp_path: Path) -> None:
-    (tmp_path / "suite.yaml").write_text(SUITE.format(address=server))
+def test_a_server_is_measured_at_several_concurrencies(joulemark: Run, llama: str, tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE.format(address=llama))
 
     done = joulemark("bench", "suite.yaml", "--out", "res", "--no-html", timeout_s=200)
 
@@ -67,7 +46,7 @@ def test_a_server_is_measured_at_several_concurrencies(joulemark: Run, server: s
     assert together.latency.median_s * together.latency.n > together.window.duration_s, "requests overlap"
 
 
-def test_the_one_model_of_a_server_need_not_be_named(joulemark: Run, server: str) -> None:
-    done = joulemark("bench", "--task", "chat", "--endpoint", server, "--concurrency", "1,4", "--dry-run")
+def test_the_one_model_of_a_server_need_not_be_named(joulemark: Run, llama: str) -> None:
+    done = joulemark("bench", "--task", "chat", "--endpoint", llama, "--concurrency", "1,4", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "chat--smollm2--endpoint--concurrency=1" in done.stdout
