@@ -57,7 +57,9 @@ def draw(results: Results) -> Charts:
                 padding={"left": 60, "right": 10, "top": 5, "bottom": 14},
             )
             .configure_axis(labelColor=_INK, titleColor=_QUIET, gridColor="#e3e8ec", labelLimit=330, domain=False)
-            .configure_legend(labelColor=_INK, titleColor=_QUIET, orient="bottom", columns=4, columnPadding=28, title=None)
+            .configure_legend(
+                labelColor=_INK, titleColor=_QUIET, orient="bottom", columns=4, columnPadding=28, title=None
+            )
         )
         return str(vl_convert.vegalite_to_svg(styled.to_dict(), show_warnings=False))
 
