@@ -8,6 +8,7 @@ that are missing. Nothing is set on the GPU: no clock, no power limit, no persis
     intervals    the same work again and again: do the windows' intervals hold its mean?
     study        twins of the study's models in fp32, one at a time
     today        the same in bf16 and batches, and a decoder of 8 billion parameters
+    twins        trained weights that ship in packages against random ones: times and energies
     sweep        batch size and number format
 
 ``--simulated`` tries all of it without a GPU, over the simulated driver of the tests; ``--quick`` shortens every stage.
@@ -27,7 +28,8 @@ from typing import Any
 from benchmarks.gpu.loads import Load, load
 from benchmarks.gpu.sensors import cost, intervals, sensors
 from benchmarks.gpu.suites import study_suite, sweep_suite
-from joulemark import run_suite
+from benchmarks.twins.run import CASES, measure
+from joulemark import Meter, run_suite
 from joulemark.errors import JoulemarkError
 from joulemark.meter import software_versions
 
@@ -84,8 +86,21 @@ def _stages(folder: Path, the_load: Load, *, device: str, quick: bool) -> dict[s
         "intervals": lambda: intervals(the_load, quick),
         "study": suite("study", lambda: study_suite(device, today=False, quick=quick)),
         "today": suite("today", lambda: study_suite(device, today=True, quick=quick)),
+        "twins": lambda: twins(device, quick=quick),
         "sweep": suite("sweep", lambda: sweep_suite(device, quick=quick)),
     }
+
+
+def twins(device: str, *, quick: bool) -> dict[str, Any]:
+    """Measure trained models against their twins; one that is not installed is left out, with the reason."""
+    found: dict[str, Any] = {}
+    for case in CASES:
+        try:
+            with Meter() as meter:
+                found[case.name] = measure(case, 3 if quick else 20, 0, device=device, meter=meter)
+        except (JoulemarkError, ImportError) as error:
+            found[case.name] = f"left out: {error}"
+    return found
 
 
 def _software() -> dict[str, str]:

@@ -22,11 +22,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from joulemark import Meter
 from joulemark.errors import JoulemarkError
 from joulemark.workloads.backends.diffusers import DiffusersImages
 from joulemark.workloads.backends.stand_in import StandInTokenizer
@@ -141,10 +143,10 @@ CASES = (
 )
 
 
-def measure(case: Case, pairs: int, seed: int) -> dict[str, Any]:
-    """Load the trained model and its twins, and time them in turn."""
+def measure(case: Case, pairs: int, seed: int, *, device: str = "cpu", meter: Meter | None = None) -> dict[str, Any]:
+    """Load the trained model and its twins, and time them in turn; with a meter measure their energies besides."""
     asked = task(case.task)
-    common = {**asked.defaults, **case.settings, "threads": 1}
+    common = {**asked.defaults, **case.settings, "threads": 1, "device": device}
     items = list(case.items or asked.items()[:2])
     with tempfile.TemporaryDirectory() as folder:
         files = {case.role: case.folder(Path(folder))}
@@ -162,11 +164,15 @@ def measure(case: Case, pairs: int, seed: int) -> dict[str, Any]:
     tokens = {name: [answer.tokens_in for answer in backend.run(items)] for name, backend in backends.items()}
     passes = max(1, math.ceil(TRIAL_S / _once(backends["trained"], items)[0]))
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in backends}
+    energies: dict[str, list[float]] = {name: [] for name in backends}
     order, source = list(backends), random.Random(seed)  # noqa: S311 - an order, not a secret
     for _ in range(pairs):
         source.shuffle(order)
         for name in order:
-            trials = [_once(backends[name], items) for _ in range(passes)]
+            with nullcontext() if meter is None else meter.measure(name) as window:
+                trials = [_once(backends[name], items) for _ in range(passes)]
+            if window is not None and window.energy.available:
+                energies[name].append(window.energy.value)
             times[name].append((sum(t[0] for t in trials), sum(t[1] for t in trials)))
     for backend in backends.values():
         backend.close()
@@ -182,6 +188,11 @@ def measure(case: Case, pairs: int, seed: int) -> dict[str, Any]:
             f"{name} / {base}": {
                 "time": ratio([t[0] for t in times[name]], [t[0] for t in times[base]]),
                 "cpu_time": ratio([t[1] for t in times[name]], [t[1] for t in times[base]]),
+                **(
+                    {"energy": ratio(energies[name], energies[base])}
+                    if len(energies[name]) == len(energies[base]) == pairs
+                    else {}
+                ),
             }
             for base in ("trained", COPIED)
             for name in backends
@@ -251,6 +262,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda ...; with another one energies are measured too")
     parser.add_argument("--only", choices=[case.name for case in CASES])
     arguments = parser.parse_args()
     done, left_out = [], {}
@@ -258,7 +270,8 @@ def main() -> None:
         if arguments.only not in {None, case.name}:
             continue
         try:
-            one = measure(case, arguments.pairs, arguments.seed)
+            with nullcontext() if arguments.device == "cpu" else Meter() as meter:
+                one = measure(case, arguments.pairs, arguments.seed, device=arguments.device, meter=meter)
         except (JoulemarkError, ImportError) as error:
             left_out[case.name] = str(error)
             print(f"{case.name}: left out: {error}")

@@ -51,7 +51,7 @@ workloads:
 def suite(tmp_path: Path) -> Callable[..., Path]:
     """Write a suite of made-up models into the folder."""
 
-    def write(*models: str, trials: int = 5, trial_s: float = 0.05, blocks: int = 2, answer_s: float = 60.0) -> Path:
+    def write(*models: str, trials: int = 5, trial_s: float = 0.05, blocks: int = 1, answer_s: float = 60.0) -> Path:
         path = tmp_path / "suite.yaml"
         lines = [f"  - {{task: made-up, model: {model}}}" for model in models]
         path.write_text(

@@ -25,7 +25,7 @@ Suite = Callable[..., Path]
 
 
 def test_models_are_measured_ranked_and_explained(joulemark: Run, suite: Suite, tmp_path: Path) -> None:
-    done = joulemark("bench", suite("dear", "steady", trial_s=0.3), "--out", "res", "--where", "ITA")
+    done = joulemark("bench", suite("dear", "steady", trial_s=0.3, blocks=2), "--out", "res", "--where", "ITA")
     assert done.returncode == 0, done.stderr
     steady, dear = (load_run(tmp_path / "res" / f"made-up--{m}.json") for m in ("steady", "dear"))
     assert steady.status == dear.status == "complete"
